@@ -1,0 +1,207 @@
+"""params.yaml, typed: one section is one class; a wrong key or value is refused with its name and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bmix.errors import InputError, nearest
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, no key beyond the declared ones, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Which images and labels are used, and how an image is shown to the model."""
+
+    source: Literal["digits", "table", "voc"] = Field(description="where the data comes from")
+    path: str = Field(min_length=1, description="the file or folder that names images and labels")
+    root: str = Field(min_length=1, description="the folder that holds the images; none outside it is read")
+    image_size: int = Field(ge=16, le=2048, description="side of the square image given to the model, pixels")
+    seed: Seed = Field(description="composes the digit scenes; splits a table that names no splits")
+    augment: Literal["none", "gentle", "randaugment", "randaugment-flip"] = Field(
+        description="gentle: small shifts, turns and contrast; randaugment: torchvision's; -flip: and mirrored"
+    )
+
+
+class NoiseParams(Section):
+    """The label noise that is injected into the training split."""
+
+    kind: Literal["none", "mislabel", "flip", "single-positive"] = Field(description="the kind of label noise")
+    rate: float = Field(ge=0, lt=1, description="τ, share of the labels that are hit; unused by none, single-positive")
+    seed: Seed = Field(description="draws the labels that are hit and their replacements")
+
+
+class ModelParams(Section):
+    """The network."""
+
+    backbone: Literal["small", "resnet18", "resnet50"] = Field(description="small learns 48-pixel scenes from scratch")
+    head: Literal["linear"] = Field(description="what turns features into one logit per class")
+    weights: str = Field(min_length=1, description="none, imagenet (torchvision's, downloaded), or a weights file")
+
+
+class TrainingParams(Section):
+    """One run of `epochs` epochs; the stages warmup and train cut it after `warmup_epochs`."""
+
+    recipe: Literal["bce", "mixup", "balancemix"] = Field(description="what happens in a step and after an epoch")
+    epochs: int = Field(ge=1, le=100_000, description="all epochs, warm-up included")
+    warmup_epochs: int = Field(ge=1, description="epochs before label management starts")
+    batch_size: int = Field(ge=2, description="pairs per step")
+    optimizer: Literal["sgd", "adamw"] = Field(description="sgd: Nesterov off, with momentum; adamw: betas 0.9, 0.999")
+    learning_rate: float = Field(gt=0, description="at the start of one cosine over all epochs")
+    momentum: float = Field(ge=0, lt=1, description="of sgd; unused by adamw")
+    weight_decay: float = Field(ge=0, description="of both optimisers")
+    seed: Seed = Field(description="first weights, order of the images, partners, mixing, augmentation")
+    threads: int = Field(ge=1, le=1024, description="CPU threads of the training; the last bits of a result depend on it")
+
+    @model_validator(mode="after")
+    def _warmup_within_epochs(self) -> TrainingParams:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than epochs {self.epochs}")
+        return self
+
+
+class MethodParams(Section):
+    """BalanceMix; other recipes use alpha alone."""
+
+    alpha: float = Field(gt=0, description="α of Beta(α, α), eq. 5")
+    epsilon: float = Field(ge=0.5, le=1, description="ε, the re-labelling threshold of eq. 9")
+    sharpness: float = Field(ge=0, description="p is proportional to Score^-sharpness; 1 is eq. 4")
+    trust_positives: bool = Field(description="count every given positive as clean")
+    minority: bool = Field(description="mix with the minority sampler's images; off: with uniformly drawn ones")
+    clean: bool = Field(description="manage labels at all (eq. 6-10)")
+    relabel: bool = Field(description="apply eq. 9")
+    ambiguous: bool = Field(description="weight ambiguous labels by p_G; off: by 0")
+    audit: Literal["step"] = Field(description="step: eq. 9 by the current model at every step, as in the paper")
+
+
+class EvaluateParams(Section):
+    """How the trained model and its verdicts are measured and shown."""
+
+    split: str = Field(pattern=r"^(val|test(-[a-z0-9-]+)?)$", description="the split whose mAP is the result")
+    many: int = Field(ge=1, description="many-shot: at least this many training positives")
+    medium: int = Field(ge=1, description="medium-shot: at least this many, fewer than many")
+    curve_points: int = Field(ge=10, le=10_000, description="points kept of each precision-recall curve")
+
+    @model_validator(mode="after")
+    def _groups_in_order(self) -> EvaluateParams:
+        if self.medium >= self.many:
+            raise ValueError(f"medium {self.medium} is not below many {self.many}")
+        return self
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataParams
+    noise: NoiseParams
+    model: ModelParams
+    training: TrainingParams
+    method: MethodParams
+    evaluate: EvaluateParams
+
+    @property
+    def image_root(self) -> Path:
+        """The folder that the manifest's paths start from."""
+        return Path("data/prepared/images") if self.data.source == "digits" else Path(self.data.root)
+
+    def flat(self) -> dict[str, Any]:
+        """Every value under its dotted key, in the file's order."""
+        return {f"{s}.{k}": v for s, section in self.model_dump().items() for k, v in section.items()}
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that params.yaml must hold."""
+    return [
+        f"{name}.{key}"
+        for name, field in Params.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for key in field.annotation.model_fields
+    ]
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml; InputError names the file, the key, its value and the remedy."""
+    return parse_params(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; InputError where it is missing or no YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            str(path), "no such file", "a YAML file", "run the command in the folder that holds it"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(str(path), f"not readable as YAML: {reason}", "valid YAML in UTF-8", "correct it") from error
+
+
+def parse_params(content: Any, where: str = "params.yaml") -> Params:
+    """Check the content of a params file; every fault is reported at once."""
+    if not isinstance(content, dict):
+        raise InputError(where, f"holds {type(content).__name__}", "a mapping of sections", "see the README's params")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        faults = [_explain(fault) for fault in error.errors()]
+        if len(faults) == 1:
+            raise InputError(where, *faults[0]) from None
+        found = "; ".join(fault for fault, _, _ in faults)
+        expected = "; ".join(expected for _, expected, _ in faults)
+        remedies = list(dict.fromkeys(remedy for _, _, remedy in faults))
+        raise InputError(where, found, expected, "; ".join(remedies)) from None
+
+
+def _explain(fault: Any) -> tuple[str, str, str]:
+    key = ".".join(str(part) for part in fault["loc"])
+    section = key.rpartition(".")[0]
+    siblings = [known for known in known_keys() if known.startswith(f"{section}.")] or known_keys()
+    if fault["type"] == "extra_forbidden":
+        known = siblings if section else list(Params.model_fields)
+        return f"unknown key {key}", f"one of {', '.join(known)}", f"rename or remove it.{nearest(key, known)}"
+    if fault["type"] == "missing":
+        return f"key {key} is missing", "every key present", f"add {key}{_meaning(key)}"
+    if fault["type"] == "value_error":
+        reason = str(fault["ctx"]["error"])
+        return f"{key}: {reason}", "values that fit together", f"change one of the two in {key}"
+    value = fault["input"]
+    hint = nearest(str(value), fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")) if (
+        fault["type"] == "literal_error"
+    ) else ""
+    return f"{key} is {value!r}", fault["msg"].removeprefix("Input should be "), f"correct {key}{_meaning(key)}.{hint}"
+
+
+def _meaning(key: str) -> str:
+    section, _, name = key.partition(".")
+    field = Params.model_fields.get(section)
+    annotation = field.annotation if field else None
+    if not (isinstance(annotation, type) and issubclass(annotation, Section) and name in annotation.model_fields):
+        return ""
+    return f" ({annotation.model_fields[name].description})"
+
+
+def apply_edits(content: dict[str, Any], edits: list[str]) -> dict[str, Any]:
+    """The params content with `key=value` edits applied to a copy; values are read as YAML."""
+    edited = {section: dict(keys) if isinstance(keys, dict) else keys for section, keys in content.items()}
+    for edit in edits:
+        key, equals, value = edit.partition("=")
+        section, _, name = key.partition(".")
+        if not equals or key not in known_keys():
+            raise InputError(
+                f"--set {edit}",
+                f"unknown key {key}" if equals else "no '=' in it",
+                "key=value with a dotted key of params.yaml, e.g. training.recipe=bce",
+                f"correct it.{nearest(key, known_keys())}",
+            )
+        edited.setdefault(section, {})[name] = yaml.safe_load(value)
+    return edited
