@@ -1,0 +1,169 @@
+"""A trained model as a folder of two files, and as a module that takes pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bmix.data.images import image_tensor, load_image
+from bmix.errors import InputError
+from bmix.files import read_json, replaced, write_json
+from bmix.models.backbones import BACKBONES, HEADS, build_classifier, load_state, normalisation, read_weights
+
+Picture = Image.Image | str | Path
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """How a trained network is rebuilt and fed; the content of model.json."""
+
+    backbone: str
+    head: str
+    image_size: int
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, backbone: str, head: str, image_size: int, classes: Sequence[str]) -> ClassifierSpec:
+        """The spec of a new model, with its backbone's normalisation."""
+        mean, std = normalisation(backbone)
+        return cls(backbone, head, image_size, tuple(classes), mean, std)
+
+
+class Classifier(nn.Module):
+    """A network with all that is needed to use it on pictures."""
+
+    def __init__(self, network: nn.Module, spec: ClassifierSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.spec = spec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names in column order."""
+        return self.spec.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.network.parameters()).device
+
+    def normalise(self, images_B: Tensor) -> Tensor:
+        """Images uint8 (B, 3, S, S) as float32 with about zero mean and unit deviation, on the device they lie on."""
+        mean = torch.tensor(self.spec.mean, device=images_B.device)[:, None, None]
+        std = torch.tensor(self.spec.std, device=images_B.device)[:, None, None]
+        return (images_B.float() / 255 - mean) / std
+
+    def forward(self, images_B: Tensor) -> Tensor:
+        """Normalised images (B, 3, S, S) float to logits (B, K)."""
+        return self.network(images_B)
+
+    def predict(self, images: Tensor | Picture | Iterable[Picture], batch_size: int = 64) -> Tensor:
+        """The probability of every class in every picture, float32 (B, K) on the CPU, columns as in `classes`.
+
+        `images`: uint8 (B, 3, H, W) RGB, a PIL image, the path of an image file, or several of the latter two; of any
+        size, resized as in training. Evaluation mode and no gradient, whatever mode the module is in.
+        InputError for a tensor of another form and for a file that is no image.
+        """
+        device = next(self.network.parameters()).device
+        was_training = self.network.training
+        self.network.eval()
+        batches = [torch.empty((0, len(self.classes)))]
+        try:
+            with torch.no_grad():
+                pictures = _pictures(images)
+                for start in range(0, len(pictures), batch_size):
+                    images_B = torch.stack([self._read(picture) for picture in pictures[start : start + batch_size]])
+                    batches.append(self(self.normalise(images_B.to(device))).float().sigmoid().cpu())
+        finally:
+            self.network.train(was_training)
+        return torch.cat(batches)
+
+    def _read(self, picture: Tensor | Picture) -> Tensor:
+        if isinstance(picture, Tensor):
+            picture = Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy()))
+        if isinstance(picture, Image.Image):
+            return image_tensor(picture, self.spec.image_size)
+        return load_image(Path(picture), self.spec.image_size)
+
+
+def _pictures(images: Tensor | Picture | Iterable[Picture]) -> Tensor | list[Picture]:
+    if isinstance(images, Tensor):
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(
+                "predict",
+                f"a tensor of {images.dtype} {tuple(images.shape)}",
+                "uint8 (B, 3, H, W), RGB from 0 to 255",
+                "give pixel values, unscaled, or PIL images or paths",
+            )
+        return images
+    if isinstance(images, Image.Image | str | Path):
+        return [images]
+    return list(images)
+
+
+def save_classifier(classifier: Classifier, folder: Path) -> None:
+    """Write model.safetensors and model.json into `folder`; equal models give equal bytes."""
+    state = {name: value.detach().cpu().contiguous() for name, value in classifier.network.state_dict().items()}
+    with replaced(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(save(state))
+    write_json(folder / "model.json", asdict(classifier.spec))
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Read what `save_classifier` wrote: on the CPU, in evaluation mode.
+
+    InputError where a file is missing or corrupt, or where the two do not fit each other.
+    """
+    spec = _read_spec(folder / "model.json")
+    network = build_classifier(spec.backbone, spec.head, len(spec.classes), "none", seed=0)
+    weights = folder / "model.safetensors"
+    load_state(network, read_weights(weights), str(weights), whole=True)
+    return Classifier(network, spec).eval()
+
+
+def _read_spec(path: Path) -> ClassifierSpec:
+    remedy = "give a folder that bmix wrote a model to, such as models/final, or train again"
+    try:
+        content = read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(str(path), "no such file", "the model's description", remedy) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(str(path), f"not readable as JSON ({error})", "the model's description", remedy) from error
+    rules = {
+        "backbone": (f"one of {', '.join(BACKBONES)}", lambda value: value in BACKBONES),
+        "head": (f"one of {', '.join(HEADS)}", lambda value: value in HEADS),
+        "image_size": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
+        "classes": ("a list of class names, none twice", _is_names),
+        "mean": ("three numbers", _is_triple),
+        "std": ("three numbers above 0", lambda value: _is_triple(value) and min(value) > 0),
+    }
+    if not isinstance(content, dict) or set(content) != set(rules):
+        found = f"keys {', '.join(sorted(content))}" if isinstance(content, dict) else type(content).__name__
+        raise InputError(str(path), found, f"the keys {', '.join(rules)}", remedy)
+    for key, (expected, fits) in rules.items():
+        if not fits(content[key]):
+            raise InputError(str(path), f"{key} is {content[key]!r}", expected, remedy)
+    sequences = {key: tuple(content[key]) for key in ("classes", "mean", "std")}
+    return ClassifierSpec(**{**content, **sequences})
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(n, str) for n in value) and 0 < len(value) == len(set(value))
+
+
+def _is_triple(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in value)
+    )
