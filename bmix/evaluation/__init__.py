@@ -1,0 +1,1 @@
+"""Metrics, detection and repair of label noise, plots, the report."""
