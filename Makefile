@@ -1,0 +1,43 @@
+# make repro: BalanceMix on the default data, from nothing to the table. make test: lint, types, tests. make help: all.
+PYTHON ?= python3
+# Further arguments for pip, e.g. make repro PIP_ARGUMENTS="--index-url https://download.pytorch.org/whl/cpu"
+PIP_ARGUMENTS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+export DVC_NO_ANALYTICS = 1
+export MLFLOW_DISABLE_TELEMETRY = true
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help repro compare check test clean-runs
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+repro: $(INSTALLED) ## run what is not up to date of the pipeline, show the result
+	@$(BIN)/python -m bmix repro
+
+compare: $(INSTALLED) ## the recipes bce, mixup and balancemix on the same data, side by side
+	@$(BIN)/python -m bmix compare
+
+check: $(INSTALLED) ## check params.yaml and the data, run nothing
+	@$(BIN)/python -m bmix check
+
+test: $(INSTALLED) ## lint, types, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean-runs: ## remove the copies of the project that runs with edited params made
+	rm -rf .bmix/runs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) found; name a Python of 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1), bmix needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_ARGUMENTS) --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,49 @@
+"""What is refused before DVC touches anything: DVC removes a stage's outputs before the stage could refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bmix.errors import InputError
+from bmix.params import Params, apply_edits, parse_params, read_yaml
+
+CHECKED = Path(".bmix/checked.json")
+OUTPUTS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots", ".bmix", ".dvc")
+
+
+def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
+    """The content of params.yaml with `key=value` edits applied, plain and typed; InputError names the fault."""
+    content = read_yaml(Path("params.yaml"))
+    base = parse_params(content)
+    if not edits:
+        return content, base
+    edited = apply_edits(content, edits)
+    return edited, parse_params(edited, " ".join(["params.yaml", *(f"--set {edit}" for edit in edits)]))
+
+
+def check_inputs(params: Params) -> None:
+    """Refuse data that the stages would refuse, before any stage runs; runs in the folder that holds params.yaml.
+
+    What was found good is noted in `.bmix/checked.json`, so that unchanged data is not read again. InputError names the
+    file, the row or key, and the remedy.
+    """
+    _check_root(params)
+    from bmix.data.sources import check
+
+    check(params, memo=CHECKED)
+
+
+def _check_root(params: Params) -> None:
+    here = Path.cwd().resolve()
+    for key, value in (("data.path", params.data.path), ("data.root", params.data.root)):
+        target = (here / value).resolve()
+        for output in OUTPUTS:
+            folder = here / output
+            if target == folder or target in folder.parents or folder in target.parents:
+                raise InputError(
+                    f"params.yaml, {key}",
+                    f"{value} holds or lies in {output}, which the pipeline writes",
+                    "a folder of inputs alone",
+                    "move the data to a folder of its own, e.g. data/mine, and name that",
+                )

@@ -1,0 +1,110 @@
+"""Copies of the project with edited params; the user's own params.yaml is never written."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bmix.errors import InputError
+from bmix.files import replaced, write_text
+from bmix.params import Params
+from bmix.pipeline.repro import stage_environment
+
+CODE_FOLDERS = ("bmix", "stages")
+CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config")
+_PATHS = (("data", "path"), ("data", "root"), ("model", "weights"))
+_LONGEST_NAME = 60
+
+
+def copy_name(base: Params, params: Params) -> str:
+    """What was edited, for people, and a digest of all params, e.g. `recipe-bce_seed-1_5d0c6a1f`."""
+    before, after = base.flat(), params.flat()
+    words = [f"{key.split('.')[-1]}-{value}" for key, value in after.items() if before[key] != value]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))[:_LONGEST_NAME]
+    digest = hashlib.blake2b(json.dumps(after, sort_keys=True).encode(), digest_size=4).hexdigest()
+    return f"{readable}_{digest}"
+
+
+def refresh_copy(original: Path, folder: Path, content: dict[str, Any]) -> None:
+    """Make or update a copy: code and params copied, data linked, the cache shared; what is equal is not touched."""
+    for name in CODE_FOLDERS:
+        _mirror(original / name, folder / name)
+    for name in CODE_FILES:
+        if (original / name).is_file():
+            _write_if_new(folder / name, (original / name).read_bytes())
+    linked = {section: dict(keys) for section, keys in content.items()}
+    # A folder is linked before what lies in it, which is then reached through that link.
+    for section, key in sorted(_PATHS, key=lambda place: len(Path(content[place[0]][place[1]]).parts)):
+        linked[section][key] = _link(original, folder, linked[section][key])
+    _write_if_new(folder / "params.yaml", yaml.safe_dump(linked, sort_keys=False, allow_unicode=True).encode())
+    if not (folder / ".dvc" / "config.local").exists():
+        _write_local_config(original, folder)
+
+
+def _mirror(source: Path, target: Path) -> None:
+    wanted = {path.relative_to(source) for path in source.rglob("*.py")}
+    for relative in sorted(wanted):
+        _write_if_new(target / relative, (source / relative).read_bytes())
+    for path in target.rglob("*.py"):
+        if path.relative_to(target) not in wanted:
+            path.unlink()
+
+
+def _write_if_new(path: Path, content: bytes) -> None:
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _link(original: Path, folder: Path, value: str) -> str:
+    """Make an input reachable from the copy by the path returned: as it was, absolute where it leaves the project."""
+    source = original / value
+    if not source.exists() or Path(value).is_absolute():
+        return value
+    if ".." in Path(value).parts:
+        return str(source.resolve())
+    place = folder / value
+    if any(parent.is_symlink() for parent in [*place.parents][: len(Path(value).parts)]):
+        return value
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aim = os.path.relpath(source.resolve(), place.parent.resolve())
+    if not (place.is_symlink() and str(place.readlink()) == aim):
+        place.unlink(missing_ok=True)
+        place.symlink_to(aim)
+    return value
+
+
+def _write_local_config(original: Path, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "cache", "dir"],
+        cwd=original,
+        env=stage_environment(),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise InputError(
+            str(original.resolve()),
+            done.stderr.strip(),
+            "a folder with a DVC repository (.dvc)",
+            "run `dvc init` in it",
+        )
+    cache = (original / done.stdout.strip()).resolve()
+    settings = configparser.ConfigParser()
+    # A copy lies inside the original's ignored .bmix folder and has no git of its own.
+    settings["core"] = {"no_scm": "true"}
+    settings["cache"] = {"dir": os.path.relpath(cache, (folder / ".dvc").resolve())}
+    text = io.StringIO()
+    settings.write(text)
+    write_text(folder / ".dvc" / "config.local", text.getvalue())

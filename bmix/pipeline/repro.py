@@ -1,0 +1,171 @@
+"""One `dvc repro` as a subprocess: its lines as they come, and for each stage whether it ran."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["ran", "cached", "restored"]
+
+TELEMETRY_OFF = {
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+_STATES: tuple[tuple[re.Pattern[str], State], ...] = (
+    (re.compile(r"^Stage '(?P<stage>[\w@.-]+)' didn't change, skipping"), "cached"),
+    (re.compile(r"^Stage '(?P<stage>[\w@.-]+)' is cached - skipping run"), "restored"),
+    (re.compile(r"^Running stage '(?P<stage>[\w@.-]+)':"), "ran"),
+)
+_FAILED = re.compile(r"failed to reproduce '(?P<stage>[\w@.-]+)'")
+_BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
+_LINES_TOLD = 15
+_SECONDS_TO_STOP = 10
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+class PipelineError(RuntimeError):
+    """A stage failed, or DVC did; `retry` where the same command can pass on a second try."""
+
+    def __init__(self, message: str, *, stage: str | None = None, retry: bool = False) -> None:
+        self.stage, self.retry = stage, retry
+        super().__init__(message)
+
+
+@dataclass
+class Progress:
+    """What the lines of a `dvc repro` have told so far."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    failed: str | None = None
+    busy: bool = False
+
+    def read(self, line: str) -> None:
+        """Take in one line of DVC's output."""
+        for pattern, state in _STATES:
+            if found := pattern.match(line):
+                self.states[found["stage"]] = state
+        if found := _FAILED.search(line):
+            self.failed = found["stage"]
+        self.busy = self.busy or any(mark in line for mark in _BUSY)
+
+
+def reproduce(
+    folder: Path = Path(),
+    stage: str | None = None,
+    tell: Callable[[str], None] = print,
+    environment: dict[str, str] | None = None,
+) -> dict[str, State]:
+    """Bring the project in `folder` up to date, or one stage of it alone; the state of every stage met, in DVC's order.
+
+    `ran`: the command was run. `cached`: nothing had changed. `restored`: the outputs were taken from the cache. `tell`
+    gets each line of output as it comes. PipelineError where a stage or DVC failed. When the caller is interrupted, the
+    stage is stopped too.
+    """
+    command = [sys.executable, "-m", "dvc", "repro", *(["--single-item", stage] if stage else [])]
+    failures = folder / ".bmix" / "failures"
+    for old in failures.glob("*.json"):
+        old.unlink(missing_ok=True)
+    progress, last_lines = Progress(), deque[str](maxlen=_LINES_TOLD)
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=stage_environment() | (environment or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        _running.add(process)
+        try:
+            for line in process.stdout:
+                text = line.rstrip("\n")
+                progress.read(text)
+                last_lines.append(text)
+                tell(text)
+        except BaseException:
+            _stop(process)
+            raise
+        finally:
+            _running.discard(process)
+    if process.returncode != 0:
+        raise _explain(progress, list(last_lines), _read_failure(failures, progress.failed), folder)
+    return progress.states
+
+
+def stop_running() -> None:
+    """Stop every `dvc repro` that this process started, with its stage; for a caller whose threads wait for them."""
+    for process in list(_running):
+        _stop(process)
+
+
+def stage_environment() -> dict[str, str]:
+    """The environment of a `dvc repro`: `python` is the running one, nothing is sent home, output is not held back."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, **TELEMETRY_OFF, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
+    """The stages in the order in which they stand, which is the order in which they run."""
+    import yaml
+
+    return list(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"])
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    # DVC alone would leave the stage running; both are in a group of their own.
+    for kind in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        try:
+            process.wait(_SECONDS_TO_STOP)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _read_failure(failures: Path, stage: str | None) -> dict[str, Any] | None:
+    try:
+        return json.loads((failures / f"{stage}.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def _explain(progress: Progress, last_lines: list[str], failure: dict[str, Any] | None, folder: Path) -> PipelineError:
+    where = "" if folder == Path() else f" in {folder}"
+    if progress.busy:
+        return PipelineError(
+            f"another run of this pipeline is at work{where}: DVC lets one at a time change its outputs.\n"
+            "  to mend it: wait until it has ended; if none is running, try again",
+            retry=True,
+        )
+    if progress.failed is None:
+        told = "\n".join(f"  {line}" for line in last_lines)
+        return PipelineError(f"dvc repro failed{where}:\n{told}")
+    stage = progress.failed
+    reason = failure["message"] if failure else "see its output above"
+    prefix = "" if folder == Path() else f"cd {folder} && "
+    return PipelineError(
+        f"stage {stage} failed{where}: {reason}\n"
+        f"  to go on: mend it and run the same command again; stages that are done are not run again\n"
+        f"  to have the last good outputs back instead: {prefix}dvc checkout",
+        stage=stage,
+        retry=bool(failure and failure.get("retry")),
+    )

@@ -1,0 +1,102 @@
+"""The final table of a run, or of several side by side, and where to look further."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bmix.errors import InputError
+
+Measures = dict[str, float | None]
+
+_GROUPS = ("all", "many", "medium", "few")
+
+
+def read_measures(folder: Path = Path()) -> Measures:
+    """The measures of a finished run from its metrics.json, in [0, 1]; None where one does not exist.
+
+    `mAP all` ... `mAP few`; `mAP NAME` for each further test split; `noise found`: share of the injected wrong labels
+    that were judged wrong or ambiguous; `noise repaired`: share of them whose refined label is the true one.
+    """
+    path = folder / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(str(path), "no such file", "the result of a run", "run `make repro` first") from error
+    measures: Measures = {f"mAP {group}": metrics["mAP"].get(group) for group in _GROUPS}
+    for name, block in metrics.items():
+        if name.startswith("test-"):
+            measures[f"mAP {name.removeprefix('test-')}"] = block["mAP"].get("all")
+    measures["noise found"] = (metrics.get("detection") or {}).get("recall")
+    measures["noise repaired"] = (metrics.get("repair") or {}).get("recall")
+    return measures
+
+
+def summarise(runs: Sequence[Measures]) -> dict[str, tuple[float | None, float | None]]:
+    """Mean and standard error (deviation / √n) of each measure; None for the error of one run, and for what lacks."""
+    summary: dict[str, tuple[float | None, float | None]] = {}
+    for name in dict.fromkeys(name for run in runs for name in run):
+        values = [value for run in runs if (value := run.get(name)) is not None]
+        if not values or len(values) < len(runs):
+            summary[name] = (None, None)
+        else:
+            error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+            summary[name] = (statistics.fmean(values), error)
+    return summary
+
+
+def render(columns: Mapping[str, Sequence[Measures]]) -> str:
+    """A table for people: a row per measure, a column per name, in percent, `mean ± standard error` of several runs."""
+    summaries = {title: summarise(runs) for title, runs in columns.items()}
+    names = list(dict.fromkeys(name for summary in summaries.values() for name in summary))
+    head = ["%", *summaries]
+    body = [[name, *(_cell(summary.get(name, (None, None))) for summary in summaries.values())] for name in names]
+    return _align([head, *body])
+
+
+def write_csv_table(path: Path, columns: Mapping[str, Sequence[Measures]]) -> None:
+    """Write the same table as a CSV: a row per name and measure, shares in [0, 1], empty where one does not exist."""
+    from bmix.files import write_text
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "runs", "measure", "mean", "standard_error"])
+    for title, runs in columns.items():
+        for name, values in summarise(runs).items():
+            writer.writerow([title, len(runs), name, *("" if value is None else repr(value) for value in values)])
+    write_text(path, text.getvalue())
+
+
+def where_to_look(folder: Path, record: str) -> str:
+    """The lines that end a run: the report, the plots, and the record, whose tracking URI is `record`."""
+    enter = "" if folder == Path() else f"cd {folder} && "
+    local = f"mlflow ui --host 127.0.0.1 --backend-store-uri '{record}'"
+    return "\n".join(
+        [
+            f"report  {folder / 'report.html'}",
+            f"plots   {enter}dvc plots show",
+            f"record  {record if record.startswith('http') else local}",
+        ]
+    )
+
+
+def _cell(value: tuple[float | None, float | None]) -> str:
+    mean, error = value
+    if mean is None:
+        return "–"
+    return f"{100 * mean:.1f}" if error is None else f"{100 * mean:.1f} ± {100 * error:.1f}"
+
+
+def _align(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

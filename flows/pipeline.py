@@ -1,0 +1,112 @@
+"""`python -m flows.pipeline [--set key=value ...]`: the pipeline as a Prefect flow, a task per stage.
+
+Needs no server; uses the one that PREFECT_API_URL names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed, Failed
+from prefect.tasks import Task
+
+from bmix import console
+from bmix.errors import InputError
+from bmix.pipeline.projects import Project, open_project
+from bmix.pipeline.repro import PipelineError, reproduce, stage_names
+from bmix.pipeline.table import Measures, read_measures, render
+
+RETRY_DELAYS: list[float] = [10, 60]
+MEANINGS = {
+    "ran": "the stage was run",
+    "cached": "nothing that it depends on had changed",
+    "restored": "its outputs were taken from DVC's cache",
+}
+
+
+def run_one(stage: str, project: Project, tell: Callable[[str], None]) -> str:
+    """Bring one stage up to date: `ran`, `cached` or `restored`; PipelineError where it failed."""
+    return reproduce(project.folder, stage, tell, project.environment)[stage]
+
+
+def can_pass_on_second_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed stage said that a second try can help: never for wrong input."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, PipelineError) and error.retry
+
+
+def result_rows(measures: Measures) -> list[dict[str, str]]:
+    """The table artifact: a row per measure, in percent."""
+    return [{"measure": name, "%": "–" if value is None else f"{100 * value:.1f}"} for name, value in measures.items()]
+
+
+@task(
+    name="stage",
+    task_run_name="{stage}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=can_pass_on_second_try,
+)
+def run_stage(stage: str, project: Project) -> State[None]:
+    """One stage; its state is named Ran, Cached or Restored."""
+    try:
+        state = run_one(stage, project, get_run_logger().info)
+    except PipelineError as error:
+        # Returned, not raised: the message says all, a traceback through Prefect would bury it.
+        return Failed(message=str(error), data=error)
+    return Completed(name=state.capitalize(), message=MEANINGS[state])
+
+
+@flow(name="bmix-pipeline", persist_result=False, validate_parameters=True)
+def pipeline(edits: list[str] | None = None) -> State[None]:
+    """All stages in order, with `key=value` edits of params.yaml in a copy of the project; checks come first."""
+    logger = get_run_logger()
+    try:
+        project = open_project(edits or [])
+    except InputError as error:
+        return Failed(message=str(error))
+    if project.folder != Path():
+        logger.info("runs in %s", project.folder)
+    for stage in stage_names():
+        state = run_stage(stage, project, return_state=True)
+        if not state.is_completed():
+            return Failed(message=state.message)
+    measures = read_measures(project.folder)
+    create_table_artifact(key="bmix-result", table=result_rows(measures), description=f"Result in {project.folder}")
+    logger.info("result\n%s", render({"result": [measures]}))
+    return Completed(message=f"mAP {100 * (measures['mAP all'] or 0):.1f}")
+
+
+def add_edits(parser: argparse.ArgumentParser) -> None:
+    """The option --set."""
+    text = "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2"
+    parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
+
+
+def run_once(edits: list[str]) -> int:
+    """Run the flow in this process: 0, or 1 after telling what failed."""
+    state = pipeline(edits, return_state=True)
+    if state.is_completed():
+        return 0
+    print(f"error: {state.message}", flush=True)
+    return 1
+
+
+def main() -> int:
+    """Read the command line and run the flow once."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="The pipeline as a Prefect flow.")
+    add_edits(parser)
+    return run_once(parser.parse_args().edits)
+
+
+if __name__ == "__main__":
+    console.run(main)
