@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow
 
 
 @contextmanager
@@ -56,10 +58,10 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table without its index; equal tables give equal bytes."""
+def write_parquet(path: Path, frame: pd.DataFrame, schema: pyarrow.Schema | None = None) -> None:
+    """Write a table without its index; equal tables give equal bytes. A schema types columns whose values cannot."""
     with replaced(path) as temporary:
-        frame.to_parquet(temporary, index=False, compression="zstd")
+        frame.to_parquet(temporary, index=False, compression="zstd", schema=schema)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

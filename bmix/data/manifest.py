@@ -1,0 +1,239 @@
+"""The manifest: the one form of every data set, a row per image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+import pyarrow
+
+from bmix.errors import InputError, nearest
+from bmix.files import read_json, write_json, write_parquet
+
+COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
+SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
+SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
+CLASS_NAMES_TYPE = pyarrow.list_(pyarrow.string())
+SHOWN = 8
+"""How many names an error lists before it only counts the rest."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All images of a data set with their labels.
+
+    frame: a row per image with the columns of COLUMNS: `id`, `path` (below the image root), `split`, `labels` and
+    `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified). Where its index
+    is named `origin`, it says where each row was read, for error messages.
+    classes: the class names in column order. notes: what the source decided by itself, for the facts; not stored in
+    the manifest's files.
+    """
+
+    frame: pd.DataFrame
+    classes: list[str]
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, split: str) -> pd.DataFrame:
+        """The rows of one split, in manifest order, none where there is no such split."""
+        return self.frame[self.frame["split"] == split]
+
+    def ids(self, split: str) -> list[str]:
+        """The image ids of one split, in manifest order."""
+        return self.rows(split)["id"].tolist()
+
+    def paths(self, split: str) -> list[str]:
+        """The image paths of one split, relative to the image root, in manifest order."""
+        return self.rows(split)["path"].tolist()
+
+    def labels(self, split: str) -> np.ndarray:
+        """The labels of one split, uint8 (N, K) of 0/1; ignored cells are 0."""
+        return label_matrix(self.rows(split)["labels"], self.classes)
+
+    def ignored(self, split: str) -> np.ndarray:
+        """The cells of one split that are neither present nor absent, bool (N, K)."""
+        return label_matrix(self.rows(split)["ignore"], self.classes).astype(bool)
+
+    def splits(self) -> list[str]:
+        """The names of the splits that hold an image: train, val, tests, unlabelled."""
+        return sorted(self.frame["split"].unique(), key=lambda name: (SPLIT_NAMES.index(name.split("-")[0]), name))
+
+
+def label_matrix(lists: Iterable[list[str]], classes: list[str]) -> np.ndarray:
+    """Lists of class names as uint8 (N, K) of 0/1, columns in the order of `classes`.
+
+    Raises InputError for a name that is not among the classes.
+    """
+    lists = list(lists)
+    names = [name for row in lists for name in row]
+    columns = pd.Index(classes).get_indexer(pd.Index(names, dtype=object))
+    if (columns < 0).any():
+        name = names[int(np.argmin(columns))]
+        raise InputError(
+            "labels",
+            f'class "{name}" is not in the class list',
+            quoted(classes),
+            f"correct it.{nearest(name, classes)}",
+        )
+    labels_NK = np.zeros((len(lists), len(classes)), np.uint8)
+    labels_NK[np.repeat(np.arange(len(lists)), [len(row) for row in lists]), columns] = 1
+    return labels_NK
+
+
+def label_lists(labels_NK: np.ndarray, classes: list[str]) -> list[list[str]]:
+    """0/1 cells (N, K) as lists of class names in column order: the inverse of `label_matrix`."""
+    rows, columns = np.nonzero(labels_NK)
+    ends = np.cumsum(np.bincount(rows, minlength=len(labels_NK)))[: len(labels_NK)]
+    names = [classes[column] for column in columns]
+    return [names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `manifest.parquet` and `classes.json`; InputError where they are missing or not a manifest's."""
+    table, classes = folder / "manifest.parquet", folder / "classes.json"
+    for path in (table, classes):
+        if not path.is_file():
+            raise InputError(str(path), "no such file", "the output of the stage prepare", "run that stage: dvc repro")
+    try:
+        frame = pd.read_parquet(table)
+        names = read_json(classes)
+    except (OSError, ValueError) as error:
+        raise InputError(str(folder), f"not readable: {error}", "a manifest", "run the stage prepare again") from error
+    if frame.columns.tolist() != COLUMNS:
+        raise InputError(
+            str(table), f"columns {', '.join(frame.columns)}", ", ".join(COLUMNS), "run the stage prepare again"
+        )
+    return Manifest(frame.assign(**{column: frame[column].map(list) for column in ("labels", "ignore")}), names)
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write `manifest.parquet` and `classes.json`; equal manifests give equal bytes."""
+    types = {column: CLASS_NAMES_TYPE if column in ("labels", "ignore") else pyarrow.string() for column in COLUMNS}
+    write_parquet(folder / "manifest.parquet", manifest.frame[COLUMNS], pyarrow.schema(types))
+    write_json(folder / "classes.json", manifest.classes)
+
+
+def validate(manifest: Manifest, where: str) -> None:
+    """Refuse a data set that cannot be trained on; `where` names the file or folder it comes from.
+
+    Raises InputError for: no image; an id twice; a label or ignored class that is not in the class list, or a class
+    that is both; an unknown split name; no image or a class without a positive in `train`; a path that is absolute or
+    may leave the image root.
+    """
+    frame = manifest.frame
+    if frame.empty:
+        raise InputError(where, "the data set is empty", "at least one image", "check that the right file is named")
+    _refuse_duplicate_ids(frame, where)
+    _refuse_bad_splits(frame, where)
+    _refuse_bad_paths(frame, where)
+    _refuse_unknown_classes(manifest, where)
+    _refuse_contradictions(frame, where)
+    if not (frame["split"] == "train").any():
+        raise InputError(where, "no image in split train", "images to train on", 'give training images split "train"')
+    positives_K = manifest.labels("train").sum(0)
+    if not positives_K.all():
+        absent = [name for name, count in zip(manifest.classes, positives_K, strict=True) if count == 0]
+        raise InputError(
+            where,
+            f"no positive in split train for {quoted(absent)}",
+            "a training image with each class",
+            "label training images with them, or leave these classes out of the data",
+        )
+
+
+def origin(frame: pd.DataFrame, position: int, where: str) -> str:
+    """Where the row at this position was read, for an error message."""
+    return str(frame.index[position]) if frame.index.name == "origin" else f"{where}, row {position + 1}"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes for an error message; beyond SHOWN of them the rest is only counted."""
+    names = list(names)
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f'"{name}"' for name in names[:SHOWN]) + rest
+
+
+def path_fault(path: str) -> str:
+    """What is wrong with a path below the image root as text alone; empty where nothing is."""
+    if not path:
+        return "is empty"
+    if "\\" in path:
+        return "has a backslash; write / between folders"
+    if "\0" in path:
+        return "has a null character"
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return "is absolute"
+    if ".." in PurePosixPath(path).parts:
+        return "may leave the root by '..'"
+    return ""
+
+
+def _first(faulty: np.ndarray | pd.Series) -> int | None:
+    positions = np.flatnonzero(np.asarray(faulty))
+    return int(positions[0]) if len(positions) else None
+
+
+def _refuse_duplicate_ids(frame: pd.DataFrame, where: str) -> None:
+    second = _first(frame["id"].duplicated())
+    if second is not None:
+        name = frame["id"].iloc[second]
+        first = int(np.argmax(frame["id"] == name))
+        raise InputError(
+            origin(frame, second, where),
+            f'id "{name}" was already used at {origin(frame, first, where)}',
+            "one row per id",
+            "remove one of the two rows, or give it an id of its own",
+        )
+
+
+def _refuse_bad_splits(frame: pd.DataFrame, where: str) -> None:
+    codes, names = pd.factorize(frame["split"])
+    bad = [code for code, name in enumerate(names) if not SPLIT_PATTERN.fullmatch(name)]
+    position = _first(np.isin(codes, bad))
+    if position is not None:
+        name = frame["split"].iloc[position]
+        raise InputError(
+            origin(frame, position, where),
+            f'split "{name}"',
+            "train, val, test, test-NAME (small letters, digits, -) or unlabelled",
+            f"correct it.{nearest(name.lower(), SPLIT_NAMES)}",
+        )
+
+
+def _refuse_bad_paths(frame: pd.DataFrame, where: str) -> None:
+    for position, path in enumerate(frame["path"]):
+        if fault := path_fault(path):
+            raise InputError(
+                origin(frame, position, where),
+                f'path "{path}" {fault}',
+                "a path below the folder data.root, with / between folders",
+                "write the path relative to data.root, and keep the images inside that folder",
+            )
+
+
+def _refuse_unknown_classes(manifest: Manifest, where: str) -> None:
+    for column in ("labels", "ignore"):
+        exploded = manifest.frame[column].reset_index(drop=True).explode().dropna()
+        unknown = exploded[~exploded.isin(manifest.classes)]
+        if len(unknown):
+            name = str(unknown.iloc[0])
+            raise InputError(
+                origin(manifest.frame, int(unknown.index[0]), where),
+                f'{column}: "{name}" is not in the class list',
+                f"one of {quoted(manifest.classes)}",
+                f"correct the name, or add it to the classes.{nearest(name, manifest.classes)}",
+            )
+
+
+def _refuse_contradictions(frame: pd.DataFrame, where: str) -> None:
+    for position, (labels, ignore) in enumerate(zip(frame["labels"], frame["ignore"], strict=True)):
+        if ignore and (both := set(labels) & set(ignore)):
+            raise InputError(
+                origin(frame, position, where),
+                f"{quoted(sorted(both))} in labels and in ignore",
+                "each class in one of them at most",
+                "remove it from labels or from ignore",
+            )

@@ -1,0 +1,52 @@
+"""Stage noise: the training labels as the model will see them, in `data/noisy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from bmix.noise import inject, measured_rates
+
+from bmix import console
+from bmix.data.manifest import quoted, read_manifest
+from bmix.data.noisy import write_labels
+from bmix.errors import InputError
+from bmix.files import replaced_folder, write_json
+from bmix.params import NoiseParams, load_params
+from bmix.randomness import numpy_generator
+from bmix.tracking.timings import stage_timing
+
+PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
+
+
+def main() -> None:
+    """Read params.yaml and the manifest; write labels.parquet and noise.json.
+
+    Ignored cells are 0 before and after: what the noise puts there is taken back and not counted as noise.
+    Raises InputError where a class has no given positive left.
+    """
+    with stage_timing("noise"), replaced_folder(NOISY) as folder:
+        noise = load_params().noise
+        manifest = read_manifest(PREPARED)
+        true_NK = manifest.labels("train")
+        given_NK = inject(true_NK, noise.kind, noise.rate, numpy_generator(noise.seed, "noise"))
+        given_NK[manifest.ignored("train")] = 0
+        _refuse_absent_classes(given_NK, manifest.classes, noise)
+        write_labels(folder, manifest, given_NK, None if noise.kind == "none" else true_NK)
+        measured = measured_rates(true_NK, given_NK)
+        write_json(folder / "noise.json", {"kind": noise.kind, "rate": noise.rate, "measured": measured})
+
+
+def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: NoiseParams) -> None:
+    absent = [name for name, count in zip(classes, given_NK.sum(0), strict=True) if count == 0]
+    if absent:
+        raise InputError(
+            "params.yaml, noise",
+            f"kind {noise.kind}, rate {noise.rate} and seed {noise.seed} leave no given positive of {quoted(absent)}",
+            "a given positive of every class",
+            "lower noise.rate, or try another noise.seed",
+        )
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bmix.data.facts import facts, facts_table
+from bmix.data.manifest import COLUMNS, Manifest, label_lists
+
+CELLS = st.integers(1, 12).flatmap(lambda n: arrays(np.int8, (n, 3), elements=st.integers(-1, 1)))
+
+
+def manifest_of(train: np.ndarray, val: np.ndarray | None = None) -> Manifest:
+    """A manifest with these cells: 1 present, 0 absent, -1 ignored."""
+    val = np.zeros((0, train.shape[1]), np.int8) if val is None else val
+    cells, classes = np.concatenate([train, val]), [f"c{k}" for k in range(train.shape[1])]
+    frame = pd.DataFrame(
+        {"id": [str(n) for n in range(len(cells))], "split": ["train"] * len(train) + ["val"] * len(val)}
+    )
+    frame = frame.assign(path=frame["id"], digest="", labels=label_lists(cells == 1, classes))
+    frame["ignore"] = label_lists(cells == -1, classes)
+    return Manifest(frame[COLUMNS], classes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(CELLS)
+def test_ratios_equal_equations_12_and_13_counted_by_hand(cells: np.ndarray) -> None:
+    positives, negatives = [0, 0, 0], [0, 0, 0]
+    for row in cells:
+        for k, cell in enumerate(row):
+            positives[k] += cell == 1
+            negatives[k] += cell == 0
+    found = facts(manifest_of(cells), many=3, medium=2)
+    assert found["imbalance_ratio"] == (max(positives) / min(positives) if min(positives) else None)
+    total = sum(positives)
+    assert found["positive_negative_ratio"] == (sum(negatives) / total if total else None)
+    assert found["labels_per_positive"] == ((sum(negatives) + total) / total if total else None)
+    for k, name in enumerate(["c0", "c1", "c2"]):
+        group = "many" if positives[k] >= 3 else "medium" if positives[k] >= 2 else "few"
+        assert found["classes"][name]["group"] == group
+        assert found["classes"][name]["positives"]["train"] == positives[k]
+        assert name in found["groups"][group]
+    json.dumps(found, allow_nan=False)
+
+
+def test_facts_of_a_small_set() -> None:
+    train = np.array([[1, 1, 0], [1, 0, -1], [1, 0, 1], [0, 0, 0]])
+    found = facts(manifest_of(train, np.array([[0, 1, -1]])), many=3, medium=2)
+    assert found["images"] == {"train": 4, "val": 1}
+    assert found["classes"]["c2"] == {
+        "group": "few",
+        "positives": {"train": 1, "val": 0},
+        "ignored": {"train": 1, "val": 1},
+    }
+    assert found["labels_per_image"]["train"] == {"mean": 1.25, "max": 2, "without_label": 0.25}
+    assert found["imbalance_ratio"] == 3
+    assert found["positive_negative_ratio"] == pytest.approx(6 / 5)
+
+
+def test_unlabelled_images_are_counted_but_not_their_labels() -> None:
+    manifest = manifest_of(np.array([[1]]), np.array([[0]]))
+    manifest.frame.loc[1, "split"] = "unlabelled"
+    found = facts(manifest, many=3, medium=2)
+    assert found["images"] == {"train": 1, "unlabelled": 1}
+    assert found["classes"]["c0"]["positives"] == {"train": 1}
+    assert "unlabelled" in facts_table(found)
+
+
+def test_the_table_can_be_read() -> None:
+    train = np.array([[1, 1], [1, 0], [1, -1], [0, 0]])
+    manifest = manifest_of(train, np.array([[0, 1]]))
+    manifest.notes["splits"] = "drawn"
+    assert facts_table(facts(manifest, many=3, medium=2)) == "\n".join(
+        [
+            "class             train   val  group",
+            "c0                    3     0  many",
+            "c1                    1     1  few",
+            "",
+            "images                4     1",
+            "labels per image   1.00  1.00",
+            "without a label   25.0%  0.0%",
+            "",
+            "imbalance ratio (eq. 12)         3.00",
+            "negatives per positive (eq. 13)  0.75",
+            "labels per positive              1.75",
+            "ignored labels                   1",
+            "",
+            "splits: drawn",
+        ]
+    )
