@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -25,6 +28,9 @@ def numpy_generator(seed: int, *purpose: str | int) -> np.random.Generator:
 
 def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
     """A torch CPU generator for one purpose; draw on the CPU and move, so that devices see the same numbers."""
+    # The checks before a run use numpy alone, and torch takes seconds to import.
+    import torch
+
     return torch.Generator().manual_seed(derive_seed(seed, *purpose))
 
 

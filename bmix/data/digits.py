@@ -13,7 +13,6 @@ import pandas as pd
 import yaml
 from PIL import Image, ImageFilter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sklearn.datasets import load_digits
 
 from bmix.errors import InputError
 from bmix.files import replaced_folder
@@ -101,6 +100,9 @@ def compose(recipe_path: Path, seed: int, image_size: int, images_folder: Path) 
     replaced as a whole once all scenes are written. InputError as `check_recipe`.
     """
     recipe = check_recipe(recipe_path)
+    # scikit-learn takes a second to import; the check of a recipe does without it.
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     inks_N = digits.images / 16
     pools = split_originals(digits.target, recipe.held_out, seed)
