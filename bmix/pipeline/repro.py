@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ _STATES: tuple[tuple[re.Pattern[str], State], ...] = (
     (re.compile(r"^Stage '(?P<stage>[\w@.-]+)' is cached - skipping run"), "restored"),
     (re.compile(r"^Running stage '(?P<stage>[\w@.-]+)':"), "ran"),
 )
-_FAILED = re.compile(r"failed to reproduce '(?P<stage>[\w@.-]+)'")
+_FAILED = re.compile(r"failed to reproduce '(?P<stage>[\w@.-]+)'(: (?P<reason>.*))?")
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
 _LINES_TOLD = 15
 _SECONDS_TO_STOP = 10
@@ -51,6 +52,7 @@ class Progress:
 
     states: dict[str, State] = field(default_factory=dict)
     failed: str | None = None
+    reason: str = "see its output above"
     busy: bool = False
 
     def read(self, line: str) -> None:
@@ -59,7 +61,7 @@ class Progress:
             if found := pattern.match(line):
                 self.states[found["stage"]] = state
         if found := _FAILED.search(line):
-            self.failed = found["stage"]
+            self.failed, self.reason = found["stage"], found["reason"] or self.reason
         self.busy = self.busy or any(mark in line for mark in _BUSY)
 
 
@@ -122,6 +124,16 @@ def stage_environment() -> dict[str, str]:
     return {**os.environ, **TELEMETRY_OFF, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
+def shown_command(program: str, action: str, folder: Path = Path()) -> str:
+    """A command of this environment as a person types it here: DVC's in another folder with --cd."""
+    own = Path(sys.executable).parent / program
+    if shutil.which(program) == str(own):
+        path = program
+    else:
+        path = str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
+    return f"{path} {action}" if folder == Path() else f"{path} {action} --cd {folder}"
+
+
 def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
     """The stages in the order in which they stand, which is the order in which they run."""
     import yaml
@@ -160,12 +172,11 @@ def _explain(progress: Progress, last_lines: list[str], failure: dict[str, Any] 
         told = "\n".join(f"  {line}" for line in last_lines)
         return PipelineError(f"dvc repro failed{where}:\n{told}")
     stage = progress.failed
-    reason = failure["message"] if failure else "see its output above"
-    prefix = "" if folder == Path() else f"cd {folder} && "
+    reason = failure["message"] if failure else progress.reason
     return PipelineError(
         f"stage {stage} failed{where}: {reason}\n"
         f"  to go on: mend it and run the same command again; stages that are done are not run again\n"
-        f"  to have the last good outputs back instead: {prefix}dvc checkout",
+        f"  to have the last good outputs back instead: {shown_command('dvc', 'checkout', folder)}",
         stage=stage,
         retry=bool(failure and failure.get("retry")),
     )

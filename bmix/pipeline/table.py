@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bmix.errors import InputError
+from bmix.pipeline.repro import shown_command
 
 Measures = dict[str, float | None]
 
@@ -29,12 +30,12 @@ def read_measures(folder: Path = Path()) -> Measures:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the result of a run", "run `make repro` first") from error
-    measures: Measures = {f"mAP {group}": metrics["mAP"].get(group) for group in _GROUPS}
+    measures: Measures = {f"mAP {group}": metrics["mAP"][group] for group in _GROUPS}
     for name, block in metrics.items():
-        if name.startswith("test-"):
-            measures[f"mAP {name.removeprefix('test-')}"] = block["mAP"].get("all")
-    measures["noise found"] = (metrics.get("detection") or {}).get("recall")
-    measures["noise repaired"] = (metrics.get("repair") or {}).get("recall")
+        if name not in ("mAP", "detection", "repair"):
+            measures[f"mAP {name}"] = block["all"]
+    measures["noise found"] = (metrics["detection"] or {}).get("recall")
+    measures["noise repaired"] = (metrics["repair"] or {}).get("repaired")
     return measures
 
 
@@ -75,12 +76,11 @@ def write_csv_table(path: Path, columns: Mapping[str, Sequence[Measures]]) -> No
 
 def where_to_look(folder: Path, record: str) -> str:
     """The lines that end a run: the report, the plots, and the record, whose tracking URI is `record`."""
-    enter = "" if folder == Path() else f"cd {folder} && "
-    local = f"mlflow ui --host 127.0.0.1 --backend-store-uri '{record}'"
+    local = f"{shown_command('mlflow', 'ui')} --host 127.0.0.1 --backend-store-uri '{record}'"
     return "\n".join(
         [
             f"report  {folder / 'report.html'}",
-            f"plots   {enter}dvc plots show",
+            f"plots   {shown_command('dvc', 'plots show', folder)}",
             f"record  {record if record.startswith('http') else local}",
         ]
     )

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bmix.errors import InputError
+from bmix.params import apply_edits, known_keys, load_params, parse_params
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return copy.deepcopy(yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8")))
+
+
+def refused(content: dict[str, Any]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        parse_params(content)
+    return caught.value
+
+
+def test_the_file_holds_exactly_the_typed_keys(content: dict[str, Any]) -> None:
+    assert [f"{section}.{key}" for section, keys in content.items() for key in keys] == known_keys()
+    assert list(parse_params(content).flat()) == known_keys()
+
+
+def test_every_key_has_a_description() -> None:
+    from bmix.params import Params
+
+    for section in Params.model_fields.values():
+        for name, field in section.annotation.model_fields.items():  # type: ignore[union-attr]
+            assert field.description, name
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "found", "expected"),
+    [
+        ("noise", "rate", 1.2, "noise.rate is 1.2", "less than 1"),
+        ("noise", "rate", -0.1, "noise.rate is -0.1", "greater than or equal to 0"),
+        ("noise", "rate", float("nan"), "noise.rate is nan", "finite number"),
+        ("noise", "rate", "much", "noise.rate is 'much'", "valid number"),
+        ("noise", "rate", True, "noise.rate is True", "valid number"),
+        ("method", "epsilon", 0.3, "method.epsilon is 0.3", "greater than or equal to 0.5"),
+        ("method", "alpha", 0, "method.alpha is 0", "greater than 0"),
+        ("method", "clean", 1, "method.clean is 1", "valid boolean"),
+        ("training", "batch_size", 1, "training.batch_size is 1", "greater than or equal to 2"),
+        ("training", "epochs", 2.5, "training.epochs is 2.5", "valid integer"),
+        ("training", "seed", -1, "training.seed is -1", "greater than or equal to 0"),
+        ("data", "image_size", None, "data.image_size is None", "valid integer"),
+        ("evaluate", "split", "train", "evaluate.split is 'train'", "match pattern"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_key_and_range(
+    content: dict[str, Any], section: str, key: str, value: object, found: str, expected: str
+) -> None:
+    content[section][key] = value
+    error = refused(content)
+    assert error.where == "params.yaml"
+    assert error.found == found
+    assert expected in error.expected
+    assert error.remedy.startswith(f"correct {section}.{key} (")
+
+
+def test_a_misspelt_key_names_the_nearest(content: dict[str, Any]) -> None:
+    content["method"]["epsylon"] = content["method"].pop("epsilon")
+    error = refused(content)
+    assert "unknown key method.epsylon" in error.found
+    assert "key method.epsilon is missing" in error.found
+    assert 'Did you mean "method.epsilon"?' in error.remedy
+
+
+def test_an_unknown_section_names_the_nearest(content: dict[str, Any]) -> None:
+    content["trainig"] = content.pop("training")
+    error = refused(content)
+    assert "unknown key trainig" in error.found
+    assert 'Did you mean "training"?' in error.remedy
+
+
+def test_an_unknown_choice_names_the_nearest(content: dict[str, Any]) -> None:
+    content["noise"]["kind"] = "mislable"
+    error = refused(content)
+    assert error.found == "noise.kind is 'mislable'"
+    assert "'none', 'mislabel', 'flip' or 'single-positive'" in error.expected
+    assert 'Did you mean "mislabel"?' in error.remedy
+
+
+def test_values_must_fit_together(content: dict[str, Any]) -> None:
+    content["training"]["warmup_epochs"] = content["training"]["epochs"] + 1
+    assert "warmup_epochs 31 is more than epochs 30" in refused(content).found
+    content["training"]["warmup_epochs"] = 1
+    content["evaluate"]["medium"] = content["evaluate"]["many"]
+    assert "medium 1000 is not below many 1000" in refused(content).found
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "data: [1, 2"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_params(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_edits_change_a_copy_and_keep_types(content: dict[str, Any]) -> None:
+    before = copy.deepcopy(content)
+    edited = apply_edits(content, ["noise.rate=0.2", "training.recipe=bce", "method.clean=false", "model.weights=none"])
+    assert content == before
+    assert (edited["noise"]["rate"], edited["training"]["recipe"], edited["method"]["clean"]) == (0.2, "bce", False)
+    assert parse_params(edited).model.weights == "none"
+
+
+@pytest.mark.parametrize(
+    ("edit", "found", "hint"),
+    [
+        ("noise.rat=0.2", "unknown key noise.rat", 'Did you mean "noise.rate"?'),
+        ("noise.rate", "no '=' in it", "correct it."),
+        ("=3", "unknown key ", "correct it."),
+    ],
+)
+def test_an_edit_that_names_no_key_is_refused(content: dict[str, Any], edit: str, found: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        apply_edits(content, [edit])
+    assert caught.value.where == f"--set {edit}"
+    assert caught.value.found == found
+    assert hint in caught.value.remedy
