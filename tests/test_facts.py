@@ -22,7 +22,8 @@ def manifest_of(train: np.ndarray, val: np.ndarray | None = None) -> Manifest:
     frame = pd.DataFrame(
         {"id": [str(n) for n in range(len(cells))], "split": ["train"] * len(train) + ["val"] * len(val)}
     )
-    frame = frame.assign(path=frame["id"], digest="", labels=label_lists(cells == 1, classes))
+    frame = frame.assign(path=frame["id"], digest="")
+    frame["labels"] = label_lists(cells == 1, classes)
     frame["ignore"] = label_lists(cells == -1, classes)
     return Manifest(frame[COLUMNS], classes)
 

@@ -61,7 +61,7 @@ def write_table(
 ) -> Path:
     """`folder/name` (.csv or .parquet) and JPEG and PNG files in `folder/images`; the path of the table.
 
-    With `split`, four sixths are `train`, one sixth `val`, one sixth `test`, and 6 images per class put it into each.
+    With `split`, of every six images of a class the second is `val`, the third `test` and the others `train`.
     """
     rng = np.random.default_rng(seed)
     rows = []

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from bmix.data.sources import check, prepare
+from bmix.errors import InputError
+from bmix.params import Params, load_params
+from tests.tiny import REPOSITORY, write_params, write_table, write_voc
+
+
+def table_params(folder: Path, *edits: str) -> Params:
+    path = folder / "labels.csv" if (folder / "labels.csv").exists() else write_table(folder)
+    source = ["data.source=table", f"data.path={path}", f"data.root={folder / 'images'}", "evaluate.split=test"]
+    return load_params(write_params(folder, *source, *edits))
+
+
+def voc_params(folder: Path) -> Params:
+    root = write_voc(folder)
+    return load_params(
+        write_params(folder, "data.source=voc", f"data.path={root}", f"data.root={root}", "evaluate.split=val")
+    )
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was given to PIL to open, in a list that grows."""
+    opened: list[object] = []
+    original = Image.open
+
+    def record(*args: Any, **kwargs: Any) -> Image.Image:
+        opened.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Image, "open", record)
+    return opened
+
+
+@pytest.mark.parametrize("build", [table_params, voc_params])
+def test_sources_give_a_verified_manifest_with_plain_rows(tmp_path: Path, build: Callable[[Path], Params]) -> None:
+    manifest = prepare(build(tmp_path).data, tmp_path / "made")
+    assert (manifest.frame["digest"].str.len() == 16).all()
+    assert manifest.frame.index.tolist() == list(range(60))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("build", [table_params, voc_params])
+def test_data_that_was_found_good_is_not_opened_again(
+    tmp_path: Path, build: Callable[[Path], Params], decoded: list[object]
+) -> None:
+    params, memo = build(tmp_path), tmp_path / ".bmix" / "checked.json"
+    check(params, memo)
+    assert len(decoded) == 60
+    check(params, memo)
+    assert len(decoded) == 60
+    check(params)
+    assert len(decoded) == 120
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: touch(folder / "labels.csv"),
+        lambda folder: touch(folder / "images" / "a" / "000.jpg"),
+        lambda folder: (folder / "images" / "classes.txt").write_text("bird\ncat\ndog\nfish\n"),
+        lambda folder: (folder / ".bmix" / "checked.json").write_text("{"),
+        lambda folder: (folder / ".bmix" / "checked.json").write_text("[]"),
+    ],
+)
+def test_any_change_of_the_data_is_looked_at(
+    tmp_path: Path, change: Callable[[Path], object], decoded: list[object]
+) -> None:
+    params, memo = table_params(tmp_path), tmp_path / ".bmix" / "checked.json"
+    check(params, memo)
+    change(tmp_path)
+    check(params, memo)
+    assert len(decoded) == 120
+
+
+def test_changed_params_are_looked_at_and_faults_are_not_remembered(tmp_path: Path) -> None:
+    memo = tmp_path / "checked.json"
+    check(table_params(tmp_path), memo)
+    (tmp_path / "images" / "a" / "000.jpg").write_bytes(b"spoilt")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r'line 2: "a/000.jpg" is none of JPEG'):
+            check(table_params(tmp_path), memo)
+
+
+def test_a_new_voc_list_is_looked_at(tmp_path: Path) -> None:
+    params, memo = voc_params(tmp_path), tmp_path / "checked.json"
+    check(params, memo)
+    (Path(params.data.path) / "ImageSets" / "Main" / "test.txt").write_text("000001\n")
+    with pytest.raises(InputError, match='id "000001" was already used'):
+        check(params, memo)
+
+
+def test_an_evaluation_split_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check(table_params(tmp_path, "evaluate.split=test-hard"))
+    assert caught.value.where == "evaluate.split"
+    assert caught.value.found == f'split "test-hard" has no image in {tmp_path}/labels.csv'
+    assert caught.value.expected == "a split with images: val, test"
+    assert caught.value.remedy.endswith('Did you mean "test"?')
+
+
+def test_an_image_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.root: .*none is not a folder"):
+        check(table_params(tmp_path, f"data.root={tmp_path / 'none'}"))
+
+
+def test_of_digits_the_recipe_and_the_split_are_checked(tmp_path: Path) -> None:
+    recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
+    check(load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-balanced")))
+    with pytest.raises(InputError, match=r'split "test-hard" has no image'):
+        check(load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-hard")))
+    with pytest.raises(InputError, match="no such file"):
+        check(load_params(write_params(tmp_path, f"data.path={tmp_path / 'none.yaml'}")))

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bmix.data.manifest import Manifest, read_manifest, write_manifest
+from bmix.data.noisy import read_labels, write_labels
+from bmix.errors import InputError
+from bmix.noise import inject, measured_rates
+from bmix.randomness import numpy_generator
+from stages import noise, prepare
+from tests.tiny import read_written, write_params, write_table, write_voc
+
+PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
+TABLE = ("data.source=table", "data.path=mine/labels.csv", "data.root=mine/images")
+
+
+@pytest.fixture(autouse=True)
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    monkeypatch.chdir(tmp_path)
+    write_table(Path("mine"))
+    write_params(Path(), *TABLE)
+    prepare.main()
+    return read_manifest(PREPARED)
+
+
+def run(*edits: str) -> dict:
+    write_params(Path(), *TABLE, *edits)
+    noise.main()
+    return read_written(NOISY)
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("mislabel", 0.4), ("flip", 0.2), ("single-positive", 0.0)])
+def test_the_training_labels_are_those_of_the_library_call(manifest: Manifest, kind: str, rate: float) -> None:
+    written = run(f"noise.kind={kind}", f"noise.rate={rate}", "noise.seed=3")
+    ids, given, true = read_labels(NOISY, manifest)
+    expected = inject(manifest.labels("train"), kind, rate, numpy_generator(3, "noise"))
+    assert ids == manifest.ids("train")
+    assert true is not None
+    np.testing.assert_array_equal(given, expected)
+    np.testing.assert_array_equal(true, manifest.labels("train"))
+    assert given.dtype == true.dtype == np.uint8
+    assert (given != true).any()
+    facts = written["noise.json"]
+    assert (facts["kind"], facts["rate"]) == (kind, rate)
+    assert facts["measured"] == measured_rates(true, given)
+
+
+def test_without_noise_the_truth_is_unknown(manifest: Manifest) -> None:
+    run("noise.kind=none")
+    _, given, true = read_labels(NOISY, manifest)
+    assert true is None
+    np.testing.assert_array_equal(given, manifest.labels("train"))
+    assert pd.read_parquet(NOISY / "labels.parquet")["true"].isna().all()
+
+
+def test_equal_params_write_equal_files_and_another_seed_does_not() -> None:
+    first, again, other = (run("noise.rate=0.4", f"noise.seed={seed}") for seed in (1, 1, 2))
+    assert first == again
+    assert first["labels.parquet"] != other["labels.parquet"]
+
+
+def test_ignored_cells_stay_0(tmp_path: Path) -> None:
+    root = write_voc(Path("voc"), train=80)
+    write_params(Path(), "data.source=voc", f"data.path={root}", f"data.root={root}", "noise.kind=flip")
+    prepare.main()
+    noise.main()
+    manifest = read_manifest(PREPARED)
+    _, given, _ = read_labels(NOISY, manifest)
+    ignored = manifest.ignored("train")
+    plain = inject(manifest.labels("train"), "flip", 0.4, numpy_generator(0, "noise"))
+    assert plain[ignored].any()
+    np.testing.assert_array_equal(given, np.where(ignored, 0, plain))
+
+
+def test_a_class_that_loses_its_last_positive_is_refused(manifest: Manifest) -> None:
+    frame = manifest.frame.copy()
+    frame["labels"] = [["cat"] if number else ["bird", "cat"] for number in range(len(frame))]
+    lonely = Manifest(frame, ["bird", "cat"])
+    write_manifest(lonely, PREPARED)
+    kept = [
+        bool(inject(lonely.labels("train"), "single-positive", 0.4, numpy_generator(seed, "noise"))[:, 0].any())
+        for seed in range(20)
+    ]
+    run("noise.kind=single-positive", f"noise.seed={kept.index(True)}")
+    before = read_written(Path("data"))
+    with pytest.raises(InputError) as caught:
+        run("noise.kind=single-positive", f"noise.seed={kept.index(False)}")
+    assert caught.value.where == "params.yaml, noise"
+    assert caught.value.found == (
+        f'kind single-positive, rate 0.4 and seed {kept.index(False)} leave no given positive of "bird"'
+    )
+    assert read_written(Path("data")) == before
+
+
+def test_labels_of_another_manifest_are_refused(manifest: Manifest) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_labels(NOISY, manifest)
+    run()
+    turned = Manifest(manifest.frame.iloc[::-1], manifest.classes)
+    with pytest.raises(InputError, match="are not the manifest's 36 training ids in its order"):
+        read_labels(NOISY, turned)
+
+
+def test_labels_come_back_as_they_were_written(manifest: Manifest, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shape = manifest.labels("train").shape
+    given, true = (rng.integers(0, 2, shape, dtype=np.uint8) for _ in range(2))
+    write_labels(tmp_path / "x", manifest, given, true)
+    _, given_back, true_back = read_labels(tmp_path / "x", manifest)
+    np.testing.assert_array_equal(given_back, given)
+    np.testing.assert_array_equal(true_back, true)
