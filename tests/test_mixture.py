@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.mixture import GaussianMixture
+
+from bmix.errors import InputError
+from bmix.method.loss_histogram import group_losses
+from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+
+
+def loss_shapes(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    few = max(2, count // 5)
+    columns = [
+        np.concatenate([rng.lognormal(-4, 1, count - few), rng.lognormal(0.5, 0.5, few)]),
+        rng.lognormal(-2, 1, count),
+        rng.lognormal(-5, 2, count),
+        rng.exponential(0.3, count),
+        np.abs(rng.standard_t(2, count)) * 0.1,
+        np.concatenate([rng.normal(0.693, 0.002, count - few), rng.uniform(0, 3, few)]),
+        np.concatenate([np.zeros(count - few), rng.exponential(1, few)]),
+        -np.log(np.clip(np.where(rng.random(count) < 0.4, rng.beta(1, 4, count), rng.beta(6, 1, count)), 1e-7, 1)),
+        np.concatenate([rng.exponential(0.01, count - 1), [8.0]]),
+        np.concatenate([rng.normal(1, 0.3, count - few), rng.normal(1.8, 0.3, few)]),
+    ]
+    return np.stack(columns, axis=1).clip(0).astype(np.float32)
+
+
+def log_densities(loss: float, means: list[float], variances: list[float], weights: list[float]) -> list[float]:
+    return [
+        math.log(max(weight, 1e-300)) - 0.5 * math.log(2 * math.pi * variance) - (loss - mean) ** 2 / (2 * variance)
+        for mean, variance, weight in zip(means, variances, weights, strict=True)
+    ]
+
+
+def mean_likelihood(losses: np.ndarray, mixtures: LossMixtures, value: int, label: int) -> float:
+    means, variances, weights = (
+        each[value, label].tolist() for each in (mixtures.means, mixtures.variances, mixtures.weights)
+    )
+    densities = [np.logaddexp(*log_densities(loss, means, variances, weights)) for loss in losses.tolist()]
+    return float(np.mean(densities))
+
+
+def random_problem(images: int = 400, classes: int = 5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    given_NK = torch.rand(images, classes, generator=generator) < torch.linspace(0.5, 0.1, classes)
+    wide_NK = torch.rand(images, classes, generator=generator) < 0.3
+    normal_NK = torch.randn(images, classes, generator=generator)
+    return torch.where(wide_NK, 1 + normal_NK / 3, normal_NK - 4).exp(), given_NK
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("count", "seed"), [(12, 1), (40, 2), (300, 3), (4000, 4)])
+def test_each_fit_is_as_likely_as_the_converged_one_of_scikit_learn(count: int, seed: int) -> None:
+    losses_NK = loss_shapes(count, seed)
+    given_NK = torch.arange(losses_NK.shape[1]).remainder(2).bool().expand(count, -1)
+    mixtures = fit_loss_mixtures(torch.from_numpy(losses_NK), given_NK)
+    assert not mixtures.degenerate[given_NK[0].long(), torch.arange(len(given_NK[0]))].any()
+    for label in range(losses_NK.shape[1]):
+        oracle = GaussianMixture(2, tol=1e-6, max_iter=3000, reg_covar=1e-6, random_state=0)
+        column = losses_NK[:, label].astype(np.float64)
+        likelihood = mean_likelihood(column, mixtures, label % 2, label)
+        assert likelihood >= oracle.fit(column[:, None]).score(column[:, None]) - 1e-4, label
+
+
+def test_well_separated_components_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    losses = np.concatenate([rng.normal(0.3, 0.05, 700), rng.normal(2, 0.4, 300)]).astype(np.float32)[:, None]
+    mixtures = fit_loss_mixtures(torch.from_numpy(losses), torch.ones(1000, 1))
+    oracle = GaussianMixture(2, tol=1e-10, max_iter=3000, random_state=0).fit(losses.astype(np.float64))
+    order = oracle.means_[:, 0].argsort()
+    assert mixtures.means[1, 0].numpy() == pytest.approx(oracle.means_[order, 0], rel=1e-3)
+    assert mixtures.variances[1, 0].numpy() == pytest.approx(oracle.covariances_[order, 0, 0], rel=1e-2)
+    assert mixtures.weights[1, 0].numpy() == pytest.approx(oracle.weights_[order], rel=1e-3)
+    p_clean = mixtures.clean_probability(torch.from_numpy(losses), torch.ones(1000, 1))
+    expected = oracle.predict_proba(losses.astype(np.float64))[:, order[0]]
+    assert p_clean[:, 0].numpy() == pytest.approx(expected, abs=5e-3)
+
+
+def test_clean_probability_is_the_posterior_of_the_smaller_mean() -> None:
+    losses_NK, given_NK = random_problem()
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    p_clean_NK = mixtures.clean_probability(losses_NK, given_NK)
+    assert p_clean_NK.dtype == torch.float32
+    assert (mixtures.means[..., 0] <= mixtures.means[..., 1]).all()
+    for image in range(0, 400, 7):
+        for label in range(5):
+            at = (int(given_NK[image, label]), label)
+            parameters = [each[at].tolist() for each in (mixtures.means, mixtures.variances, mixtures.weights)]
+            first, second = log_densities(losses_NK[image, label].item(), *parameters)
+            assert p_clean_NK[image, label].item() == pytest.approx(
+                1 / (1 + math.exp(min(second - first, 700))), abs=1e-6
+            )
+
+
+def test_clean_probability_holds_in_the_tails() -> None:
+    one = torch.ones(2, 1, 2, dtype=torch.float64)
+    mixtures = LossMixtures(
+        means=one * torch.tensor([0.1, 1.0]),
+        variances=one * 1e-6,
+        weights=one / 2,
+        degenerate=torch.zeros(2, 1, dtype=torch.bool),
+        counts=torch.full((2, 1), 50),
+    )
+    losses = torch.tensor([[0.0], [0.54], [0.56], [100.0], [1e4]])
+    assert mixtures.clean_probability(losses, torch.zeros(5, 1)).squeeze(1).tolist() == [1, 1, 0, 0, 0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_permuting_images_changes_nothing_and_permuting_classes_permutes(seed: int) -> None:
+    losses_NK, given_NK = random_problem(images=120, classes=4, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    images, classes = torch.randperm(120, generator=generator), torch.randperm(4, generator=generator)
+    fitted = fit_loss_mixtures(losses_NK, given_NK).state()
+    shuffled = fit_loss_mixtures(losses_NK[images], given_NK[images]).state()
+    moved = fit_loss_mixtures(losses_NK[:, classes], given_NK[:, classes]).state()
+    for name, tensor in fitted.items():
+        assert torch.equal(tensor, shuffled[name]), name
+        assert torch.equal(tensor[:, classes], moved[name]), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+def test_groups_keep_count_mean_and_variance(values: list[float], seed: int) -> None:
+    losses_N1 = torch.tensor(values).unsqueeze(1)
+    given_N1 = torch.rand(len(values), 1, generator=torch.Generator().manual_seed(seed)) < 0.5
+    groups = group_losses(losses_N1, given_N1)
+    assert (groups.mean.diff(dim=1)[groups.count[:, 1:] > 0] > 0).all()
+    for value in (0, 1):
+        chosen = losses_N1[given_N1 == bool(value)].double()
+        count = groups.count[value]
+        assert count.sum() == len(chosen)
+        if len(chosen):
+            mean = (count * groups.mean[value]).sum() / count.sum()
+            square = (count * (groups.variance[value] + (groups.mean[value] - mean) ** 2)).sum() / count.sum()
+            assert mean.item() == pytest.approx(chosen.mean().item(), rel=1e-5, abs=1e-7)
+            assert square.item() == pytest.approx(chosen.var(correction=0).item(), rel=1e-3, abs=1e-7)
+
+
+def test_labels_are_counted_across_chunks_of_rows_and_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses_NK, given_NK = random_problem()
+    whole = fit_loss_mixtures(losses_NK, given_NK).state()
+    monkeypatch.setattr("bmix.method.loss_histogram._MAX_LABELS", 64)
+    monkeypatch.setattr("bmix.method.loss_histogram._MAX_BINS", 2**14)
+    for name, tensor in fit_loss_mixtures(losses_NK, given_NK).state().items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_few_labels_and_labels_without_spread_are_clean_and_flagged() -> None:
+    losses_NK, given_NK = random_problem(images=60, classes=4)
+    given_NK[:, 0] = torch.arange(60) < 9
+    given_NK[:, 1] = torch.arange(60) < 10
+    losses_NK[:, 2] = 0.25
+    given_NK[:, 3] = False
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    assert mixtures.degenerate.tolist() == [[False, False, True, False], [True, False, True, True]]
+    assert mixtures.counts.tolist() == [given_NK.logical_not().sum(0).tolist(), given_NK.sum(0).tolist()]
+    p_clean_NK = mixtures.clean_probability(losses_NK, given_NK)
+    assert (p_clean_NK[:9, 0] == 1).all()
+    assert (p_clean_NK[:, 2] == 1).all()
+    assert mixtures.means[0, 2].tolist() == pytest.approx([0.25, 0.25], rel=1e-5)
+    assert mixtures.means[1, 3].tolist() == [0, 0]
+    assert mixtures.weights[1, 3].tolist() == [1, 0]
+    assert all(torch.isfinite(tensor).all() for tensor in mixtures.state().values())
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 0.6931472, 100.0])
+def test_equal_losses_are_degenerate(value: float) -> None:
+    mixtures = fit_loss_mixtures(torch.full((30, 2), value), torch.arange(30)[:, None].expand(30, 2) < 15)
+    assert mixtures.degenerate.all()
+    assert mixtures.means.numpy() == pytest.approx(value, rel=1e-5, abs=1e-7)
+
+
+def test_no_images_give_degenerate_mixtures() -> None:
+    mixtures = fit_loss_mixtures(torch.empty(0, 3), torch.empty(0, 3, dtype=torch.bool))
+    assert mixtures.degenerate.all()
+    assert mixtures.clean_probability(torch.empty(0, 3), torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_given_labels_of_any_type_count_alike() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    expected = fit_loss_mixtures(losses_NK, given_NK).means
+    for dtype in (torch.float32, torch.int64, torch.uint8):
+        assert torch.equal(fit_loss_mixtures(losses_NK, given_NK.to(dtype)).means, expected)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.5])
+def test_an_unusable_loss_is_refused_with_class_and_image(value: float) -> None:
+    losses_NK, given_NK = random_problem(images=20, classes=3)
+    losses_NK[7, 2] = value
+    with pytest.raises(InputError, match=r"loss of image cat-7\.png, class chair: (nan|inf|-0\.5)\n"):
+        fit_loss_mixtures(
+            losses_NK, given_NK, image_ids=[f"cat-{i}.png" for i in range(20)], class_names=["cat", "dog", "chair"]
+        )
+    with pytest.raises(InputError, match="loss of image at index 7, class at index 2"):
+        fit_loss_mixtures(losses_NK, given_NK)
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(InputError, match=r"shape \(4, 3\) beside given labels of shape \(4, 2\)"):
+        fit_loss_mixtures(torch.ones(4, 3), torch.ones(4, 2))
+
+
+def test_state_goes_there_and_back() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    again = LossMixtures.from_state(mixtures.state()).to("cpu")
+    assert torch.equal(again.clean_probability(losses_NK, given_NK), mixtures.clean_probability(losses_NK, given_NK))
