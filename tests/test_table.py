@@ -92,6 +92,7 @@ def test_classes_are_those_of_training_and_others_are_refused(tmp_path: Path) ->
     error = refusal(tmp_path, HEADER + "a.jpg,cat;dog,train\nb.jpg,catt,test\n")
     assert error.where == f"{tmp_path}/labels.csv, line 3"
     assert error.found == 'labels: "catt" is not in the class list'
+    assert error.expected == 'one of "cat", "dog" (the names seen in training, sorted)'
     assert error.remedy.endswith('Did you mean "cat"?')
 
 
@@ -104,6 +105,8 @@ def test_a_classes_file_beside_the_images_gives_names_and_order(tmp_path: Path) 
     assert 'labels: "dgo" is not' in refusal(tmp_path, "path,labels\na.jpg,cat;dgo\n").found
     (tmp_path / "classes.txt").write_text("dog\ncat\ndog\n")
     assert refusal(tmp_path, HEADER + "a.jpg,cat,train\n").found == '"dog" stands there twice'
+    (tmp_path / "classes.txt").write_bytes(b"d\xffg\n")
+    assert refusal(tmp_path, HEADER + "a.jpg,cat,train\n").found.startswith("not readable: ")
 
 
 def test_missing_columns_are_named_with_those_found(tmp_path: Path) -> None:

@@ -220,11 +220,12 @@ def _refuse_unknown_classes(manifest: Manifest, where: str) -> None:
         unknown = exploded[~exploded.isin(manifest.classes)]
         if len(unknown):
             name = str(unknown.iloc[0])
+            source = manifest.notes.get("classes")
             raise InputError(
                 origin(manifest.frame, int(unknown.index[0]), where),
                 f'{column}: "{name}" is not in the class list',
-                f"one of {quoted(manifest.classes)}",
-                f"correct the name, or add it to the classes.{nearest(name, manifest.classes)}",
+                f"one of {quoted(manifest.classes)}" + (f" ({source})" if source else ""),
+                f"correct the name, or see that it is among the classes.{nearest(name, manifest.classes)}",
             )
 
 

@@ -28,8 +28,8 @@ def read_table(path: Path, root: Path, seed: int) -> Manifest:
     """Read a table into a manifest without digests; its notes tell what was decided here.
 
     seed: draws the splits of a table without a column `split`. Columns beyond the known ones are left alone.
-    Raises InputError for a file that is missing or unreadable, a missing column, a row with too few or too many cells,
-    an empty path or id, two delimiters in one file.
+    root: where `classes.txt` is looked for. Raises InputError for a file that is missing or unreadable, a missing
+    column, a row with too few or too many cells, an empty path, id or split, two delimiters in one file.
     """
     if not path.is_file():
         raise InputError("data.path", f"{path} is not a file", "a CSV or parquet file", "correct data.path")
@@ -48,7 +48,9 @@ def read_table(path: Path, root: Path, seed: int) -> Manifest:
     for column in ("labels", "ignore"):
         lists = [_names(cell, delimiter) for cell in cells[column]] if column in cells else [[] for _ in cells.index]
         frame[column] = pd.Series(lists, index=cells.index, dtype=object)
-    frame = frame.assign(digest="", **({} if "id" in frame else {"id": frame["path"]}))
+    frame["digest"] = ""
+    if "id" not in frame:
+        frame["id"] = frame["path"]
     classes = _read_classes(root / CLASSES_FILE)
     notes["classes"] = f"from {CLASSES_FILE}" if classes else "the names seen in training, sorted"
     if "split" not in frame:
@@ -81,7 +83,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                         'add or remove commas; put a cell that holds commas in quotes: "cat,dog"',
                     )
                 rows.append(row)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             str(path), f"not readable as CSV: {error}", "CSV in UTF-8, commas between the cells", "save it as such"
         ) from error
@@ -161,7 +163,13 @@ def _is_missing(cell: Any) -> bool:
 def _read_classes(path: Path) -> list[str]:
     if not path.is_file():
         return []
-    names = [name for line in path.read_text(encoding="utf-8-sig").splitlines() if (name := line.strip())]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            str(path), f"not readable: {error}", "a class per line, in UTF-8", "save it as such"
+        ) from error
+    names = [name for line in lines if (name := line.strip())]
     repeated = [name for position, name in enumerate(names) if name in names[:position]]
     if repeated:
         raise InputError(str(path), f'"{repeated[0]}" stands there twice', "each class on one line", "remove one")

@@ -84,7 +84,7 @@ def _read_list(folder: Path, split: str) -> list[tuple[str, str]]:
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     if not path.is_file():
         return []
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    lines = enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1)
     return [(f"{path}, line {number}", line.split()[0]) for number, line in lines if line.strip()]
 
 
