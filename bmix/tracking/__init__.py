@@ -1,0 +1,1 @@
+"""The MLflow record: written from the files of the stages, never read back as an input."""

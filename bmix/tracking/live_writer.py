@@ -1,0 +1,82 @@
+"""The process behind a LiveRun: JSON lines on standard input become a run in MLflow.
+
+It answers `ready` once the run is there, or one line `failed: REASON`. When its input ends without a last message, the
+training was killed, and so the run is marked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from bmix.tracking.destination import Destination, check_reachable, destination, only_one
+from bmix.tracking.tables import history_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def main() -> None:
+    """Follow standard input to its end."""
+    # Ctrl-C reaches the whole group of processes; the training tells how it ended, or its pipe closes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(10)
+    target = destination()
+    try:
+        follow(sys.stdin, target)
+    # MLflow passes on the errors of many libraries; all of them mean that nobody can watch, and no more.
+    except Exception as error:
+        reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+        print(f"failed: {target.shown}: {reason}", flush=True)
+
+
+def follow(lines: Iterable[str], target: Destination) -> None:
+    """Open the run that the first line names, log a line per epoch, and end the run."""
+    messages: Iterator[dict[str, Any]] = map(json.loads, lines)
+    first = next(messages)
+    check_reachable(target)
+    from bmix.tracking.record import Point
+    from bmix.tracking.send import connect, log_points
+
+    client = connect(target)
+    parent, run = _open(client, target, first["stage"], first["params"])
+    print("ready", flush=True)
+    status = "KILLED"
+    for message in messages:
+        if "end" in message:
+            status = message["end"]
+            break
+        points = [Point(history_key(key), value, message["epoch"]) for key, value in message["metrics"].items()]
+        log_points(client, run, points)
+    client.set_terminated(run, status)
+    if status != "FINISHED" and client.get_run(parent).info.status == "RUNNING":
+        client.set_terminated(parent, status)
+
+
+def _open(client: MlflowClient, target: Destination, stage: str, params: dict[str, Any]) -> tuple[str, str]:
+    from bmix.tracking import send
+    from bmix.tracking.record import run_name
+
+    with only_one(target):
+        experiment = send.ensure_experiment(client, target)
+        parents = send.find_parents(client, experiment, params)
+        for child in send.find_children(client, experiment, parents):
+            if send.LIVE_TAG in child.data.tags and child.data.tags[send.STAGE_TAG] == stage:
+                client.delete_run(child.info.run_id)
+        if parents:
+            parent = str(parents[0].info.run_id)
+            if not parents[0].data.metrics:
+                client.update_run(parent, status="RUNNING")
+        else:
+            parent = send.create_parent(client, experiment, run_name(params), params)
+        tags = {**send.SOURCE_TAGS, send.PARENT_TAG: parent, send.STAGE_TAG: stage, send.LIVE_TAG: "true"}
+        run = client.create_run(experiment, run_name=f"{stage} (live)", tags=tags)
+    return parent, str(run.info.run_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The record of one set of params as plain values, read from the files that the stages left."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import bmix
+from bmix.errors import InputError
+from bmix.files import read_json
+from bmix.params import Params, load_params
+from bmix.tracking import tables
+from bmix.tracking.destination import project_root
+from bmix.tracking.digests import LOCK_FILE, PARAMS_FILE, digest, file_digest, locked_params, locked_stages
+from bmix.tracking.timings import read_timing
+
+MANIFEST, FACTS = Path("data/prepared/manifest.parquet"), Path("data/prepared/facts.json")
+LABELS, NOISE = Path("data/noisy/labels.parquet"), Path("data/noisy/noise.json")
+HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
+VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
+METRICS, REPORT, PLOTS = Path("metrics.json"), Path("report.html"), Path("plots")
+TRAINED = (HISTORY, MIXTURES, SAMPLER, VERDICT_COUNTS)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric; `step` is the epoch, 0 for a final value."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """A data set as a run used it: `context` is training or evaluation."""
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    profile: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StageContent:
+    """What a stage's outputs say; `files` pairs a file with its folder in MLflow."""
+
+    metrics: list[Point]
+    files: list[tuple[Path, str]] = field(default_factory=list)
+    datasets: list[DatasetUse] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage: `ran` is false where DVC skipped or restored it; times are Unix seconds, None where it did not run."""
+
+    name: str
+    digest: str
+    ran: bool
+    started: float | None
+    ended: float | None
+    content: StageContent
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record: the parent's content, then its stages in order; `files` pairs a file with its folder in MLflow."""
+
+    name: str
+    params: dict[str, Any]
+    lock_digest: str
+    tags: dict[str, str]
+    metrics: list[Point]
+    files: list[tuple[Path, str]]
+    tables: dict[str, pd.DataFrame]
+    datasets: list[DatasetUse]
+    stages: list[StageRecord]
+
+
+def read_record() -> Record:
+    """Read the record of the outputs in the current folder.
+
+    InputError where the stages have not run, or last ran with other params than params.yaml holds now.
+    """
+    params, locked = load_params(), locked_stages()
+    _refuse_other_params(params.flat(), locked_params(locked.values()))
+    _refuse_missing_files()
+    training, evaluation = _datasets(params)
+    contents = {
+        "prepare": StageContent(_points(tables.overall_numbers(read_json(FACTS))), _files(FACTS)),
+        "noise": StageContent(_points(tables.overall_numbers(read_json(NOISE))), _files(NOISE)),
+        "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
+        "train": StageContent(_epoch_points(params, warmup=False), _files(*TRAINED), [training]),
+        "evaluate": StageContent(_class_points(), _files(METRICS), [evaluation]),
+    }
+    return Record(
+        name=run_name(params.flat()),
+        params=params.flat(),
+        lock_digest=digest(locked),
+        tags=version_tags(),
+        metrics=_points(tables.result_numbers(read_json(METRICS))),
+        files=[*_files(REPORT, METRICS, PARAMS_FILE, LOCK_FILE), (VERDICTS, "labels"), *_plots()],
+        tables=_label_tables(),
+        datasets=[training, evaluation],
+        stages=[_stage_record(name, locked[name], content) for name, content in contents.items()],
+    )
+
+
+def run_name(params: dict[str, Any]) -> str:
+    """What a set of params is called in a table of runs, e.g. `balancemix · digits · mislabel 0.4 · seed 0`."""
+    kind, seed = params["noise.kind"], params["training.seed"]
+    noise = {"none": "clean", "single-positive": "single-positive"}.get(kind, f"{kind} {params['noise.rate']}")
+    other_seed = kind != "none" and params["noise.seed"] != seed
+    seeds = f"seed {seed}, noise seed {params['noise.seed']}" if other_seed else f"seed {seed}"
+    switches = [name for name in ("minority", "clean", "relabel", "ambiguous") if not params[f"method.{name}"]]
+    managed = params["training.recipe"] == "balancemix" and switches
+    recipe = f"balancemix without {', '.join(switches)}" if managed else params["training.recipe"]
+    return " · ".join([recipe, params["data.source"], noise, seeds])
+
+
+def version_tags() -> dict[str, str]:
+    """The versions behind a result: of bmix, and the git revision with a mark where files differ from it.
+
+    params.yaml and dvc.lock are not counted as differing: the record holds their content.
+    """
+    tags = {"bmix.version": bmix.__version__}
+    revision = _git("rev-parse", "HEAD")
+    if revision is None:
+        return tags
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!params.yaml", ":!dvc.lock")
+    return {
+        **tags,
+        "bmix.git_revision": revision,
+        "bmix.git_dirty": str(bool(changed)).lower(),
+        "mlflow.source.git.commit": revision,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=project_root(), capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _refuse_other_params(current: dict[str, Any], locked: dict[str, Any]) -> None:
+    for key, value in locked.items():
+        if key in current and current[key] != value:
+            raise InputError(
+                f"{PARAMS_FILE}, {key}",
+                f"{current[key]!r}, but the outputs on disk were made with {value!r}",
+                "outputs that belong to the params",
+                "run `dvc repro`, which makes or restores them and brings the record up to date",
+            )
+
+
+def _refuse_missing_files() -> None:
+    for path in (MANIFEST, FACTS, LABELS, NOISE, *TRAINED, VERDICTS, METRICS, REPORT, PLOTS):
+        if not path.exists():
+            remedy = "run `dvc checkout`, which restores outputs, or `dvc repro`, which makes them"
+            raise InputError(str(path), "no such file or folder", "the outputs that dvc.lock lists", remedy)
+
+
+def _datasets(params: Params) -> tuple[DatasetUse, DatasetUse]:
+    source, profile = params.data.path, dict(tables.overall_numbers(read_json(FACTS)))
+    noise = {"noise": params.noise.model_dump(mode="json")}
+    return (
+        DatasetUse(params.data.source, file_digest(MANIFEST, LABELS), source, "training", profile | noise),
+        DatasetUse(params.data.source, file_digest(MANIFEST), source, "evaluation", profile),
+    )
+
+
+def _points(numbers: Iterable[tuple[str, float]]) -> list[Point]:
+    return [Point(key, value) for key, value in numbers]
+
+
+def _epoch_points(params: Params, warmup: bool) -> list[Point]:
+    frames = [
+        tables.history_columns(pd.read_csv(HISTORY)),
+        pd.read_csv(SAMPLER).set_index("epoch").add_prefix("sampler/"),
+        tables.mean_mixtures(pd.read_parquet(MIXTURES)),
+    ]
+    return [
+        Point(str(key), value, epoch)
+        for frame in frames
+        for key, column in frame.items()
+        for epoch, value in zip(frame.index.tolist(), column.tolist(), strict=True)
+        if (epoch <= params.training.warmup_epochs) == warmup and math.isfinite(value)
+    ]
+
+
+def _class_points() -> list[Point]:
+    classes = PLOTS / "classes.csv"
+    return _points(tables.result_numbers(read_json(METRICS))) + (
+        _points(tables.class_numbers(pd.read_csv(classes))) if classes.exists() else []
+    )
+
+
+def _label_tables() -> dict[str, pd.DataFrame]:
+    drawn = [PLOTS / name for name in ("classes.csv", "transition.csv")]
+    return {
+        "labels/verdict_shares": tables.verdict_shares(read_json(VERDICT_COUNTS)),
+        **{f"labels/{path.stem}": pd.read_csv(path) for path in drawn if path.exists()},
+    }
+
+
+def _stage_record(name: str, locked: dict[str, Any], content: StageContent) -> StageRecord:
+    timing = read_timing(name)
+    if timing is None:
+        return StageRecord(name, digest(locked), False, None, None, content)
+    started = datetime.fromisoformat(timing["started"]).timestamp()
+    seconds = [Point("seconds", timing["seconds"])]
+    if timing["epochs"]:
+        seconds.append(Point("seconds_per_epoch", sum(timing["epochs"]) / len(timing["epochs"])))
+    timed = replace(content, metrics=content.metrics + seconds)
+    return StageRecord(name, digest(locked), True, started, started + timing["seconds"], timed)
+
+
+def _plots() -> list[tuple[Path, str]]:
+    return [(path, path.parent.as_posix()) for path in sorted(PLOTS.rglob("*")) if path.is_file()]
+
+
+def _files(*paths: Path) -> list[tuple[Path, str]]:
+    return [(path, "") for path in paths]

@@ -1,0 +1,48 @@
+"""Stage publish: bring the MLflow record up to date from the files on disk; nothing to do costs no import."""
+
+from __future__ import annotations
+
+import sys
+
+from bmix import console
+from bmix.tracking.destination import Destination, check_reachable, destination, tracking_on
+from bmix.tracking.stamp import is_current, write_stamp
+
+
+def main() -> None:
+    """Send the record unless its stamp is current; a send that fails is a warning, for the results are on disk."""
+    if not tracking_on():
+        return
+    target = destination()
+    if is_current(target):
+        print(f"MLflow record up to date at {target.shown}")
+        return
+    publish(target)
+
+
+def publish(target: Destination) -> None:
+    """Read the record, send it, and leave a stamp if it arrived."""
+    from bmix.tracking.record import read_record
+
+    record = read_record()
+    try:
+        check_reachable(target)
+        from bmix.tracking.send import send
+
+        send(record, target)
+        write_stamp(target)
+    # MLflow passes on the errors of many libraries; none of them may fail a pipeline whose results are whole.
+    except Exception as error:
+        reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+        print(
+            f"warning: the MLflow record at {target.shown} was not brought up to date: {reason}\n"
+            "  the results on disk are whole; to mend it: start the tracking server or correct MLFLOW_TRACKING_URI,\n"
+            "  then run `python -m stages.publish`; to do without the record: BMIX_TRACKING=off",
+            file=sys.stderr,
+        )
+        return
+    print(f"MLflow record of {record.name} written to {target.shown}")
+
+
+if __name__ == "__main__":
+    console.run(main)
