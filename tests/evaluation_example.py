@@ -1,4 +1,4 @@
-"""A made-up run for the tests of evaluation: long-tailed classes, 40 % mislabelling, 30 epochs, files as train writes."""
+"""A made-up run for the tests of evaluation: long-tailed classes, 40 % mislabelling, 30 epochs."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_moves_share_a_wrong_positive_among_the_lost_classes() -> None:
 def test_suspects_are_the_least_clean_that_are_called_wrong() -> None:
     labels, true = make(6)
     table = scores.suspects(labels, given=1, limit=15, true_NK=true)
-    called = labels.called_wrong_NK & labels.given_NK
+    called = labels.called_wrong & labels.given_NK
     assert len(table) == 15
     assert table["p_clean"].is_monotonic_increasing
     assert table["p_clean"].max() <= np.sort(labels.p_clean_NK[called])[14]

@@ -35,8 +35,10 @@ def write_plots(evaluation: Evaluation, folder: Path, image_paths: Sequence[Path
     write_csv(folder / "pr_curves.csv", curve_table(evaluation))
     write_csv(folder / "classes.csv", class_table(evaluation))
     write_csv(folder / "transition.csv", transition_table(evaluation))
+    # First what can fail: an image that cannot be read.
+    suspected = suspect_sheet(evaluation, folder / "suspects.png", image_paths)
     drawn = [name for name, draw in FIGURES.items() if draw(evaluation, folder / f"{name}.png")]
-    return drawn + ["suspects"] * suspect_sheet(evaluation, folder / "suspects.png", image_paths)
+    return drawn + ["suspects"] * suspected
 
 
 def curve_table(evaluation: Evaluation) -> pd.DataFrame:

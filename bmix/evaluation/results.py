@@ -152,6 +152,19 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
     return blocks
 
 
+def summary(evaluation: Evaluation) -> str:
+    """A few lines for the terminal: mAP by split, and of the wrong labels the shares found and repaired."""
+    metrics = metrics_of(evaluation)
+    lines = [f"{'mAP %':<16}" + "".join(f"{group:>8}" for group in ("all", "many", "medium", "few"))]
+    for split in evaluation.ap:
+        block = metrics["mAP" if split == evaluation.split else split]
+        lines.append(f"{split:<16}" + "".join(f"{_percent(value):>8}" for value in block.values()))
+    if metrics["detection"] is not None:
+        found, repaired = metrics["detection"]["recall"], metrics["repair"]["repaired"]
+        lines.append(f"wrong labels found {_percent(found)} %, repaired {_percent(repaired)} %")
+    return "\n".join(lines)
+
+
 def class_table(evaluation: Evaluation) -> pd.DataFrame:
     """A row per class: its group, true and given training positives, AP per split, and the shares of the verdicts.
 
@@ -181,6 +194,10 @@ def class_table(evaluation: Evaluation) -> pd.DataFrame:
 def rounded(value: float | None) -> float | None:
     """A number as metrics.json holds it: 6 decimals, None for what is undefined."""
     return None if value is None or math.isnan(value) else round(float(value), DECIMALS)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def _flat(scores: pd.DataFrame, names: list[str]) -> dict[str, float | None]:

@@ -37,7 +37,7 @@ class LabelVerdicts:
     p_clean_NK: np.ndarray
 
     @property
-    def called_wrong_NK(self) -> np.ndarray:
+    def called_wrong(self) -> np.ndarray:
         """Ambiguous, or re-labelled to the other value; bool."""
         return (self.verdict_NK == AMBIGUOUS) | (self.refined_NK != self.given_NK)
 
@@ -200,7 +200,7 @@ def suspects(labels: LabelVerdicts, given: int, limit: int, true_NK: np.ndarray 
     re-labelled to 1 are listed: labels that seem to be missing. Columns: `row` (of the training set), `id`, `class`,
     `p_clean`, `verdict`, `label` (the refined value), `true` (0/1; <NA> where the truth is unknown).
     """
-    wanted_NK = labels.called_wrong_NK if given else labels.refined_NK
+    wanted_NK = labels.called_wrong if given else labels.refined_NK
     rows, columns = np.nonzero(wanted_NK & (labels.given_NK == bool(given)))
     p_clean, verdict = labels.p_clean_NK[rows, columns], labels.verdict_NK[rows, columns]
     order = np.lexsort([columns, rows, verdict, p_clean])[:limit]

@@ -1,0 +1,56 @@
+"""Stage evaluate: what the model and its verdicts are worth, in `metrics.json`, `plots/` and `report.html`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from bmix import console, load_model
+from bmix.data.manifest import read_manifest
+from bmix.data.noisy import read_labels
+from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
+from bmix.evaluation.plots import write_plots
+from bmix.evaluation.report import render_report
+from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
+from bmix.evaluation.verdicts import place_verdicts
+from bmix.files import replaced, replaced_folder, write_json, write_text
+from bmix.params import Params, load_params
+from bmix.tracking.timings import stage_timing
+
+PREPARED, NOISY, MODEL = Path("data/prepared"), Path("data/noisy"), Path("models/final")
+METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
+
+
+def main() -> None:
+    """Measure the run in the current folder; either all three outputs are written or none."""
+    with stage_timing("evaluate"):
+        params = load_params()
+        evaluation, image_paths = measure(params)
+        with replaced(METRICS) as metrics, replaced(REPORT) as report, replaced_folder(PLOTS) as plots:
+            write_json(metrics, metrics_of(evaluation))
+            figures = write_plots(evaluation, plots, image_paths)
+            write_text(report, render_report(evaluation, plots, figures))
+        print(summary(evaluation))
+
+
+def measure(params: Params) -> tuple[Evaluation, list[Path]]:
+    """The evaluation of the run in the current folder, and the paths of its training images."""
+    manifest = read_manifest(PREPARED)
+    ids, given_NK, true_NK = read_labels(NOISY, manifest)
+    record, verdicts = read_run(Path())
+    classifier = load_model(MODEL).to("cuda" if torch.cuda.is_available() else "cpu")
+    evaluation = evaluate(
+        predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),
+        train_positives=manifest.labels("train").sum(axis=0, dtype=int),
+        labels=place_verdicts(verdicts, ids, manifest.classes, given_NK),
+        true_NK=true_NK,
+        record=record,
+        thresholds=(params.evaluate.many, params.evaluate.medium),
+        curve_points=params.evaluate.curve_points,
+    )
+    return evaluation, [params.image_root / path for path in manifest.paths("train")]
+
+
+if __name__ == "__main__":
+    console.run(main)
