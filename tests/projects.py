@@ -26,8 +26,8 @@ SCENES = {"train": 60, "val": 20, "test": 20, "test-balanced": 20}
 ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "BMIX_TRACKING": "off"}
 
 
-def make_project(folder: Path, cache: Path | None = None) -> Path:
-    """A project in `folder` with a DVC repository of its own, or one that shares the cache of another."""
+def make_project(folder: Path) -> Path:
+    """A project in `folder` with a DVC repository of its own."""
     for name in ("bmix", "stages", "flows"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
@@ -39,8 +39,7 @@ def make_project(folder: Path, cache: Path | None = None) -> Path:
     (folder / "data/digits").mkdir(parents=True)
     (folder / "data/digits/scenes.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     (folder / ".dvc").mkdir()
-    shared = f"[cache]\n    dir = {cache}\n" if cache else ""
-    (folder / ".dvc/config").write_text(f"[core]\n    analytics = false\n    no_scm = true\n{shared}", encoding="utf-8")
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n", encoding="utf-8")
     return folder
 
 
@@ -60,3 +59,32 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 def edit_params(folder: Path, *edits: str) -> None:
     """Write the tiny params with further `key=value` edits into the project's own params.yaml."""
     write_params(folder, *EDITS, *edits)
+
+
+def copy_project(project: Path, folder: Path) -> Path:
+    """A project's files and outputs in a new folder, with the cache of the first."""
+    shutil.copytree(project, folder, symlinks=True, ignore=shutil.ignore_patterns(".bmix", "cache", "tmp"))
+    config = folder / ".dvc/config"
+    shared = f"[cache]\n    dir = {project / '.dvc/cache'}\n"
+    config.write_text(config.read_text(encoding="utf-8") + shared, encoding="utf-8")
+    return folder
+
+
+def failing_stage(name: str, error: str) -> str:
+    """The code of a stage that raises `error`, an expression; it may use `tried`, true from the second try on."""
+    return f'''
+from pathlib import Path
+from bmix import console
+from bmix.errors import InputError
+from bmix.tracking.timings import stage_timing
+
+def main():
+    mark = Path(".bmix/tried")
+    tried = mark.exists()
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    with stage_timing("{name}"):
+        {error}
+
+console.run(main)
+'''
