@@ -137,7 +137,7 @@ def test_unfit_weights_are_refused_with_file_and_keys(tmp_path):
         build_classifier("small", "linear", 2, str(path), seed=0)
     assert caught.value.where == str(path)
     assert caught.value.found == (
-        "lacks features.0.weight; holds the unknown stem.weight; holds features.1.bias (5,) instead of (32,)"
+        "lacks features.0.weight; holds the unknown stem.weight; holds features.1.bias (5,) instead of (16,)"
     )
 
 

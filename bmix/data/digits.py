@@ -198,9 +198,13 @@ def place_boxes(sizes: list[int], side: int, overlap: int, generator: np.random.
                 break
         if len(corners) == len(sizes):
             return corners
+    # Too crowded for chance: each box anywhere in a cell of its own.
     cells = _cells(len(sizes))
+    cell = side // cells
     places = generator.permutation(cells**2)[: len(sizes)]
-    return [(int(place % cells) * (side // cells), int(place // cells) * (side // cells)) for place in places]
+    rooms = cell - np.array(sizes)[:, None]
+    corners_N2 = np.stack(np.divmod(places, cells), axis=1) * cell + generator.integers(0, rooms + 1, (len(sizes), 2))
+    return [(left, top) for left, top in corners_N2.tolist()]
 
 
 def _cells(count: int) -> int:

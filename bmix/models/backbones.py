@@ -33,12 +33,14 @@ class SmallNetwork(nn.Module):
     def __init__(self, class_count: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *_convolution(3, 32, stride=2),
+            # The first layer sees every pixel: at half the resolution, strokes as thin as these are learnt far slower.
+            *_convolution(3, 16),
+            nn.MaxPool2d(2),
+            *_convolution(16, 32),
             nn.MaxPool2d(2),
             *_convolution(32, 64),
-            *_convolution(64, 64),
-            nn.MaxPool2d(2),
             *_convolution(64, 128),
+            nn.MaxPool2d(2),
             *_convolution(128, 128),
         )
         self.fc = nn.Linear(128, class_count)
@@ -50,9 +52,9 @@ class SmallNetwork(nn.Module):
         return self.fc(features_BCHW.amax(dim=(2, 3)))
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:
+def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return (
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
