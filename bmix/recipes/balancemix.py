@@ -1,0 +1,108 @@
+"""BalanceMix (Algorithm 1): minority-augmented mixing and label-wise management."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bmix.method.ledger import Ledger
+from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.refine import refine_labels
+from bmix.method.sampling import class_confidence, instance_scores, sampling_probability
+from bmix.recipes.base import Audit, Classify, Step, StepResult
+from bmix.recipes.mixup import Mixup, mixed_step
+
+
+class BalanceMix(Mixup):
+    """Warm-up: minority mixing with plain BCE; then the labels of both images are refined before they are mixed."""
+
+    probability_N: Tensor | None = None
+    p_clean_NK: Tensor | None = None
+
+    def partner_probability(self) -> Tensor | None:
+        """Eq. 4; uniform before the first scores and with `minority` off."""
+        return self.probability_N
+
+    def doubtful_rows(self) -> Tensor | None:
+        """Images with a label that eq. 9 looks at: not clean, and not a trusted positive."""
+        if not (self.managing and self.settings.relabel) or self.p_clean_NK is None:
+            return None
+        return self._doubtful(self.p_clean_NK).any(dim=1)
+
+    def step(self, classify: Classify, step: Step) -> StepResult:
+        """Eq. 9 for both sides, eq. 5, then eq. 10 with the weights of the random side."""
+        if not self.managing:
+            return super().step(classify, step)
+        assert step.minority_rows is not None
+        labels, verdict, weight = self._refine(step.rows, step.confidence)
+        minority_labels, _, _ = self._refine(step.minority_rows, step.minority_confidence)
+        return mixed_step(classify, step, labels, minority_labels, weight, verdict)
+
+    def end_epoch(self, audit: Audit, manage: bool) -> None:
+        """Eq. 2-4, and from the last warm-up epoch on eq. 6-8."""
+        if self.settings.minority:
+            presence_K, absence_K = class_confidence(audit.confidence_NK, self.given_NK)
+            scores_N = instance_scores(self.given_NK, presence_K, absence_K)
+            self.probability_N = sampling_probability(scores_N, self.settings.sharpness)
+        if self.settings.clean and manage:
+            self._fit(audit)
+            self.managing = True
+
+    def close(self, audit: Audit, confidence: Callable[[Tensor], Tensor]) -> Ledger:
+        """Fit once more on the closing audit and refine every label."""
+        if not self.settings.clean:
+            return super().close(audit, confidence)
+        self._fit(audit)
+        assert self.p_clean_NK is not None
+        confidence_NK = torch.full_like(self.p_clean_NK, 0.5)
+        if self.settings.relabel:
+            rows = self._doubtful(self.p_clean_NK).any(dim=1).nonzero().squeeze(1)
+            confidence_NK[rows] = confidence(rows)
+        everything = torch.arange(len(self.given_NK), device=self.given_NK.device)
+        labels, verdict, weight = self._refine(everything, confidence_NK)
+        return Ledger(self.given_NK, self.p_clean_NK, labels, verdict, weight, managed=True, mixtures=self.mixtures)
+
+    def state(self) -> dict[str, Tensor]:
+        """The sampler's probabilities, the mixtures and the clean probabilities of the last pass."""
+        state = {} if self.probability_N is None else {"probability": self.probability_N}
+        if self.p_clean_NK is not None and self.mixtures is not None:
+            state["p_clean"] = self.p_clean_NK
+            state |= {f"mixtures.{name}": value for name, value in self.mixtures.state().items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`."""
+        device = self.given_NK.device
+        self.probability_N = state["probability"].to(device) if "probability" in state else None
+        self.managing = "p_clean" in state
+        if self.managing:
+            self.p_clean_NK = state["p_clean"].to(device)
+            fitted = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("mixtures.")}
+            self.mixtures = LossMixtures.from_state({name: value.to(device) for name, value in fitted.items()})
+
+    def _fit(self, audit: Audit) -> None:
+        self.mixtures = fit_loss_mixtures(
+            audit.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
+        )
+        self.p_clean_NK = self.mixtures.clean_probability(audit.losses_NK, self.given_NK)
+
+    def _doubtful(self, p_clean_NK: Tensor) -> Tensor:
+        doubtful_NK = p_clean_NK <= 0.5
+        return doubtful_NK & ~self.given_NK if self.settings.trust_positives else doubtful_NK
+
+    def _refine(self, rows: Tensor, confidence_BK: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.p_clean_NK is not None
+        p_clean_BK = self.p_clean_NK[rows]
+        # 0.5 re-labels nothing: where no view was passed, no label of the image is doubtful.
+        confidence_BK = torch.full_like(p_clean_BK, 0.5) if confidence_BK is None else confidence_BK
+        return refine_labels(
+            self.given_NK[rows],
+            p_clean_BK,
+            confidence_BK,
+            self.settings.epsilon,
+            trust_positives=self.settings.trust_positives,
+            relabel=self.settings.relabel,
+            ambiguous=self.settings.ambiguous,
+        )

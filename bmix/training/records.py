@@ -1,0 +1,166 @@
+"""What a run writes down per epoch: history, mixtures, sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bmix.method.ledger import VERDICT_NAMES
+from bmix.recipes.base import Audit, Recipe
+
+HISTOGRAM_BINS = 60
+HISTOGRAM_RANGE = (-6.0, 2.0)
+"""log10 of the smallest and largest loss told apart in a histogram."""
+
+HISTORY_COLUMNS = [
+    "epoch",
+    "phase",
+    "learning_rate",
+    "train_loss",
+    "given_loss",
+    "val_map",
+    *VERDICT_NAMES.values(),
+    *(f"{name}_positives" for name in VERDICT_NAMES.values()),
+]
+MIXTURE_COLUMNS = [
+    "epoch",
+    "class",
+    "given",
+    "count",
+    "degenerate",
+    *(f"{name}_{component}" for name in ("mean", "variance", "weight") for component in (0, 1)),
+    "histogram",
+]
+SAMPLER_COLUMNS = ["epoch", "minimum", "p10", "median", "p90", "maximum", "effective_size"]
+
+
+class EpochTotals:
+    """Sums over the steps of one epoch, kept on the device until the epoch ends."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._verdicts: list[Tensor] = []
+
+    def add(self, loss: Tensor, verdict_BK: Tensor | None, given_BK: Tensor) -> None:
+        """Count one step: its loss per instance, and its verdicts by given value."""
+        self._losses.append(loss)
+        self._sizes.append(len(given_BK))
+        if verdict_BK is not None:
+            codes = verdict_BK.long() * 2 + given_BK.long()
+            self._verdicts.append(torch.bincount(codes.flatten(), minlength=2 * len(VERDICT_NAMES)))
+
+    def train_loss(self) -> float:
+        """Mean over the instances."""
+        losses = torch.stack(self._losses).double().cpu().numpy()
+        return float(np.average(losses, weights=self._sizes))
+
+    def verdict_shares(self) -> dict[str, float | None]:
+        """Shares of clean, relabelled and ambiguous labels, of all and of the given positives; None if not managed."""
+        names = list(VERDICT_NAMES.values())
+        if not self._verdicts:
+            return dict.fromkeys([*names, *(f"{name}_positives" for name in names)])
+        counts = torch.stack(self._verdicts).sum(dim=0).view(len(names), 2).cpu().numpy()
+        shares = {name: float(counts[code].sum() / counts.sum()) for code, name in VERDICT_NAMES.items()}
+        positives = max(1, counts[:, 1].sum())
+        return shares | {
+            f"{name}_positives": float(counts[code, 1] / positives) for code, name in VERDICT_NAMES.items()
+        }
+
+
+@dataclass
+class Records:
+    """The rows of history.csv, mixtures.parquet and sampler.csv so far; `seconds` per epoch is told, never stored."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    mixtures: list[dict[str, Any]] = field(default_factory=list)
+    sampler: list[dict[str, Any]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def add_epoch(
+        self,
+        epoch: int,
+        phase: str,
+        learning_rate: float,
+        totals: EpochTotals,
+        audit: Audit,
+        validation_map: float | None,
+        recipe: Recipe,
+    ) -> None:
+        """Write down one finished epoch."""
+        self.history.append(
+            {
+                "epoch": epoch,
+                "phase": phase,
+                "learning_rate": learning_rate,
+                "train_loss": totals.train_loss(),
+                "given_loss": float(audit.losses_NK.double().mean()),
+                "val_map": validation_map,
+                **totals.verdict_shares(),
+            }
+        )
+        self.sampler.append({"epoch": epoch, **sampling_quantiles(recipe.partner_probability())})
+        self.mixtures += mixture_rows(epoch, audit, recipe)
+
+    def frames(self, class_names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """The three tables: history, mixtures, sampler."""
+        mixtures = pd.DataFrame(self.mixtures, columns=MIXTURE_COLUMNS)
+        mixtures["class"] = [class_names[k] for k in mixtures["class"]]
+        return (
+            pd.DataFrame(self.history, columns=HISTORY_COLUMNS),
+            mixtures,
+            pd.DataFrame(self.sampler, columns=SAMPLER_COLUMNS),
+        )
+
+
+def mixture_rows(epoch: int, audit: Audit, recipe: Recipe) -> list[dict[str, Any]]:
+    """A row per class (by number) and given value with the recipe's mixtures and the losses that they describe."""
+    fitted = recipe.mixtures
+    if fitted is None:
+        return []
+    histograms = loss_histograms(audit.losses_NK, recipe.given_NK)
+    parameters = {
+        "mean": fitted.means.cpu().numpy(),
+        "variance": fitted.variances.cpu().numpy(),
+        "weight": fitted.weights.cpu().numpy(),
+    }
+    return [
+        {
+            "epoch": epoch,
+            "class": k,
+            "given": given,
+            "count": int(fitted.counts[given, k]),
+            "degenerate": bool(fitted.degenerate[given, k]),
+            **{f"{name}_{c}": float(values[given, k, c]) for name, values in parameters.items() for c in (0, 1)},
+            "histogram": histograms[given, k].tolist(),
+        }
+        for k in range(fitted.means.shape[1])
+        for given in (0, 1)
+    ]
+
+
+def loss_histograms(losses_NK: Tensor, given_NK: Tensor) -> np.ndarray:
+    """Counts of the losses per given value and class in bins equally spaced in log10, int64 (2, K, HISTOGRAM_BINS)."""
+    low, high = HISTOGRAM_RANGE
+    position_NK = (losses_NK.clamp_min(10**low).log10() - low) * (HISTOGRAM_BINS / (high - low))
+    bin_NK = position_NK.long().clamp_(0, HISTOGRAM_BINS - 1)
+    classes = losses_NK.shape[1]
+    class_K = torch.arange(classes, device=losses_NK.device)
+    code_NK = (given_NK.long() * classes + class_K) * HISTOGRAM_BINS + bin_NK
+    counts = torch.bincount(code_NK.flatten(), minlength=2 * classes * HISTOGRAM_BINS)
+    return counts.view(2, classes, HISTOGRAM_BINS).cpu().numpy()
+
+
+def sampling_quantiles(probability_N: Tensor | None) -> dict[str, float]:
+    """Quantiles of N·p(x) (1 everywhere for uniform) and the effective sample size 1 / Σ p² as a share of N."""
+    if probability_N is None:
+        return dict.fromkeys(SAMPLER_COLUMNS[1:], 1.0)
+    relative = probability_N.double().cpu().numpy() * len(probability_N)
+    quantiles = np.quantile(relative, [0, 0.1, 0.5, 0.9, 1])
+    effective_size = len(relative) / np.square(relative).sum()
+    return dict(zip(SAMPLER_COLUMNS[1:], [*map(float, quantiles), float(effective_size)], strict=True))

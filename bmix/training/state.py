@@ -1,0 +1,74 @@
+"""The state of a run as files: tensors as safetensors, the rest as JSON; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from bmix.errors import InputError
+from bmix.files import read_json, replaced, write_json
+from bmix.training.loop import Trainer
+from bmix.training.records import Records
+
+SCHEMA = 1
+MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write model.safetensors, state.safetensors and state.json into `folder`; equal runs give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_tensors(trainer.classifier.network.state_dict(), folder / MODEL)
+    optimizer_state = {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, slots in trainer.optimizer.state_dict()["state"].items()
+        for name, value in slots.items()
+        if value is not None
+    }
+    recipe_state = {f"recipe.{name}": value for name, value in trainer.recipe.state().items()}
+    _save_tensors(optimizer_state | recipe_state, folder / STATE)
+    records = trainer.records
+    rows = {"history": records.history, "mixtures": records.mixtures, "sampler": records.sampler}
+    write_json(folder / RECORDS, {"schema": SCHEMA, "epoch": trainer.epoch, **rows})
+
+
+def load_state(trainer: Trainer, folder: Path) -> None:
+    """Go on from what `save_state` wrote; InputError where it is incomplete, corrupt or of another schema."""
+    try:
+        records = read_json(folder / RECORDS)
+        weights, tensors = load_file(folder / MODEL), load_file(folder / STATE)
+        if records["schema"] != SCHEMA:
+            raise KeyError(f"schema {records['schema']}, this version writes {SCHEMA}")
+        trainer.classifier.network.load_state_dict(weights)
+        _load_optimizer(trainer.optimizer, tensors)
+        recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
+        trainer.recipe.load_state(recipe_state)
+    except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(
+            str(folder),
+            f"no usable training state ({' '.join(str(error).split())[:200]})",
+            f"{MODEL}, {STATE} and {RECORDS} of one run",
+            "remove the folder and run the warm-up again: dvc repro --force --single-item warmup",
+        ) from error
+    trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
+    trainer.epoch = records["epoch"]
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    with replaced(path) as temporary:
+        temporary.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}))
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        kind, _, rest = key.partition(".")
+        if kind == "optimizer":
+            number, _, name = rest.partition(".")
+            state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,139 @@
+"""The steps of one epoch: which images meet, and their views, from workers where decoding is the bottleneck."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bmix.data.augment import Augment, RandAugment
+from bmix.data.images import ImageStore
+from bmix.method.mixing import mixing_coefficient
+from bmix.method.sampling import draw
+from bmix.randomness import keys, torch_generator
+
+VIEWS = 2
+"""Views that eq. 9 averages over."""
+
+
+@dataclass(frozen=True)
+class EpochPairs:
+    """Who meets whom: the random sampler visits every row once; partners are None for a recipe that does not mix."""
+
+    rows_N: Tensor
+    partners_N: Tensor | None
+    coefficient_N: Tensor | None
+
+
+def draw_pairs(
+    count: int, mixes: bool, probability_N: Tensor | None, alpha: float, seed: int, epoch: int
+) -> EpochPairs:
+    """The pairs of one epoch; `probability_N` None draws the partners uniformly, with replacement as well."""
+    rows_N = torch.randperm(count, generator=torch_generator(seed, "random sampler", epoch))
+    if not mixes:
+        return EpochPairs(rows_N, None, None)
+    probability_N = torch.full((count,), 1 / count, dtype=torch.float64) if probability_N is None else probability_N
+    partners_N = draw(probability_N.cpu(), count, torch_generator(seed, "minority sampler", epoch))
+    coefficient_N = mixing_coefficient(alpha, count, torch_generator(seed, "mixing", epoch))
+    return EpochPairs(rows_N, partners_N, coefficient_N)
+
+
+@dataclass(frozen=True)
+class SideViews:
+    """The uint8 views of one side of a step: `rows` (B,), `train` (B, 3, S, S); `relabel` (VIEWS, D, 3, S, S) of the D
+    doubtful images among them, which stand at `doubtful` (D,)."""
+
+    rows: Tensor
+    train: Tensor
+    doubtful: Tensor
+    relabel: Tensor | None
+
+    def to(self, device: torch.device) -> SideViews:
+        """The same on another device."""
+        moved = [value if value is None else value.to(device, non_blocking=True) for value in vars(self).values()]
+        return SideViews(*moved)
+
+
+@dataclass(frozen=True)
+class StepViews:
+    """The views of one step: the random side, the minority side, and λ."""
+
+    random: SideViews
+    minority: SideViews | None
+    coefficient: Tensor | None
+
+
+class EpochSteps(Dataset[StepViews]):
+    """Step number -> its views. Every view has a key of seed, epoch, side and position: workers change nothing."""
+
+    def __init__(
+        self,
+        images: ImageStore,
+        augment: Augment,
+        pairs: EpochPairs,
+        doubtful_N: Tensor | None,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        self.images, self.augment, self.pairs = images, augment, pairs
+        self.doubtful_N = doubtful_N
+        self.seed, self.epoch = seed, epoch
+        self.positions = torch.arange(len(pairs.rows_N)).split(batch_size)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, step: int) -> StepViews:
+        if step >= len(self):
+            raise IndexError(step)
+        positions = self.positions[step]
+        random = self._side("random", self.pairs.rows_N, positions)
+        if self.pairs.partners_N is None or self.pairs.coefficient_N is None:
+            return StepViews(random, None, None)
+        minority = self._side("minority", self.pairs.partners_N, positions)
+        return StepViews(random, minority, self.pairs.coefficient_N[positions])
+
+    def _side(self, side: str, rows_N: Tensor, positions: Tensor) -> SideViews:
+        rows = rows_N[positions]
+        images = self.images.read(rows)
+        train = self.augment(images, self._keys(positions, side, "train"))
+        if self.doubtful_N is None:
+            return SideViews(rows, train, torch.empty(0, dtype=torch.long), None)
+        doubtful = self.doubtful_N[rows].nonzero().squeeze(1)
+        views = [
+            self.augment(images[doubtful], self._keys(positions[doubtful], side, f"relabel {view}"))
+            for view in range(VIEWS)
+        ]
+        return SideViews(rows, train, doubtful, torch.stack(views) if len(doubtful) else None)
+
+    def _keys(self, positions: Tensor, side: str, purpose: str) -> np.ndarray:
+        return keys(positions.numpy(), self.seed, "view", side, purpose, self.epoch)
+
+
+def closing_views(images: Tensor, augment: Augment, rows: Tensor, seed: int) -> Tensor:
+    """The views of the closing audit, uint8 (VIEWS, B, 3, S, S), keyed by row."""
+    return torch.stack(
+        [augment(images, keys(rows.cpu().numpy(), seed, "view", "closing", view)) for view in range(VIEWS)]
+    )
+
+
+def worker_count(images: ImageStore, augment: Augment) -> int:
+    """Loader processes: none where images lie in memory and are augmented as a batch; BMIX_WORKERS overrides."""
+    if "BMIX_WORKERS" in os.environ:
+        return int(os.environ["BMIX_WORKERS"])
+    busy = isinstance(augment, RandAugment) or not images.in_memory
+    return min(8, os.cpu_count() or 1) if busy else 0
+
+
+def load_steps(steps: EpochSteps) -> Iterator[StepViews]:
+    """The steps in order, prepared ahead by loader processes where that pays."""
+    workers = worker_count(steps.images, steps.augment)
+    if workers == 0:
+        return iter(steps[step] for step in range(len(steps)))
+    return iter(DataLoader(steps, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available()))

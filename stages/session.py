@@ -1,0 +1,48 @@
+"""What the stages warmup and train share: one run, resumed where it was killed, alone on its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bmix.data.manifest import read_manifest
+from bmix.data.noisy import read_labels
+from bmix.params import Params
+from bmix.tracking.live import LiveRun
+from bmix.tracking.timings import note_epochs
+from bmix.training.checkpoint import Checkpoints, checkpoint_home, claimed, run_key
+from bmix.training.loop import Trainer
+from bmix.training.run import advance, build_trainer
+from bmix.training.state import load_state
+
+PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
+CODE = [Path("bmix/data"), Path("bmix/method"), Path("bmix/models"), Path("bmix/recipes"), Path("bmix/training")]
+
+
+def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
+    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on where it was."""
+    inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
+    inputs += sorted(start.iterdir()) if start is not None else []
+    settings = params.model_dump(include={"data", "model", "training", "method"})
+    folder = checkpoint_home() / f"{stage}-{run_key(settings, inputs, CODE)}"
+    with claimed(folder):
+        manifest = read_manifest(PREPARED)
+        _, given_NK, _ = read_labels(NOISY, manifest)
+        trainer = build_trainer(params, manifest, given_NK)
+        checkpoints = Checkpoints(folder)
+        if checkpoints.resume(trainer):
+            print(f"goes on after epoch {trainer.epoch} from {folder}", flush=True)
+        elif start is not None:
+            load_state(trainer, start)
+        live = LiveRun.start(stage, params.flat())
+
+        def on_epoch(trainer: Trainer) -> None:
+            live.log_epoch(trainer.records.history[-1], trainer.epoch)
+
+        try:
+            advance(trainer, until, checkpoints, on_epoch)
+        finally:
+            live.end("FINISHED" if trainer.epoch == until else "FAILED")
+        note_epochs(stage, trainer.records.seconds)
+        finish(trainer)
+        checkpoints.drop()

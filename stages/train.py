@@ -1,0 +1,27 @@
+"""Stage train: the epochs after warm-up, and the closing verdicts on every label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bmix import console
+from bmix.params import load_params
+from bmix.tracking.timings import stage_timing
+from bmix.training.loop import Trainer
+from bmix.training.run import write_outputs
+from stages.session import WARMUP, run_stage
+
+
+def main() -> None:
+    """Train from models/warmup to `training.epochs` and write the model, the verdicts and the records."""
+    params = load_params()
+
+    def finish(trainer: Trainer) -> None:
+        write_outputs(trainer, trainer.close(), Path())
+
+    with stage_timing("train"):
+        run_stage("train", params, params.training.epochs, WARMUP, finish)
+
+
+if __name__ == "__main__":
+    console.run(main)

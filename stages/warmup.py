@@ -1,0 +1,27 @@
+"""Stage warmup: the first epochs, on the given labels as they are."""
+
+from __future__ import annotations
+
+from bmix import console
+from bmix.files import replaced_folder
+from bmix.params import load_params
+from bmix.tracking.timings import stage_timing
+from bmix.training.loop import Trainer
+from bmix.training.state import save_state
+from stages.session import WARMUP, run_stage
+
+
+def main() -> None:
+    """Train for `training.warmup_epochs` and write models/warmup."""
+    params = load_params()
+
+    def finish(trainer: Trainer) -> None:
+        with replaced_folder(WARMUP) as temporary:
+            save_state(trainer, temporary)
+
+    with stage_timing("warmup"):
+        run_stage("warmup", params, params.training.warmup_epochs, None, finish)
+
+
+if __name__ == "__main__":
+    console.run(main)

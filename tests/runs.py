@@ -1,0 +1,70 @@
+"""Tiny training runs for tests: noise images in which a class brightens one quarter of the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bmix.data.augment import Augment, gentle
+from bmix.data.images import ImageStore
+from bmix.method.settings import MethodSettings
+from bmix.models.backbones import build_classifier
+from bmix.models.store import Classifier, ClassifierSpec
+from bmix.recipes import RECIPES
+from bmix.training.loop import Trainer
+from bmix.training.plan import Plan
+
+CLASSES = ["north", "east", "south"]
+SIZE = 16
+
+
+def write_images(folder: Path, count: int, seed: int = 0) -> tuple[list[Path], np.ndarray]:
+    """`count` PNG files and their true labels (N, 3)."""
+    rng = np.random.default_rng(seed)
+    labels_NK = (rng.random((count, len(CLASSES))) < (0.6, 0.4, 0.3)).astype(np.uint8)
+    paths = []
+    for row, labels in enumerate(labels_NK):
+        pixels = rng.integers(0, 90, (SIZE, SIZE), dtype=np.uint8)
+        for k, present in enumerate(labels):
+            across, down = 8 * (k % 2), 8 * (k // 2)
+            pixels[down : down + 8, across : across + 8] += np.uint8(120 * present)
+        path = folder / f"{row:03d}.png"
+        Image.fromarray(pixels).save(path)
+        paths.append(path)
+    return paths, labels_NK
+
+
+def build_run(
+    paths: list[Path],
+    given_NK: np.ndarray,
+    recipe: str = "balancemix",
+    settings: MethodSettings | None = None,
+    augment: Augment = gentle,
+    **plan: object,
+) -> Trainer:
+    """A run of 4 epochs, 2 of them warm-up, on the small network; `plan` overrides its settings."""
+    fields = {"epochs": 4, "warmup_epochs": 2, "batch_size": 16, "optimizer": "adamw", "learning_rate": 3e-3} | plan
+    run_plan = Plan(**fields)  # type: ignore[arg-type]
+    images = ImageStore(paths, SIZE)
+    network = build_classifier("small", "linear", len(CLASSES), "none", seed=run_plan.seed)
+    classifier = Classifier(network, ClassifierSpec.of("small", "linear", SIZE, CLASSES))
+    ids = [path.stem for path in paths]
+    made = RECIPES[recipe](torch.from_numpy(given_NK.astype(bool)), settings or MethodSettings(), ids, CLASSES)
+    validation = (ImageStore(paths[:16], SIZE), torch.from_numpy(given_NK[:16].astype(np.int8)))
+    return Trainer(classifier, made, images, run_plan, augment, validation)
+
+
+def train(trainer: Trainer, until: int | None = None) -> Trainer:
+    """Train to `until`, by default to the end."""
+    while trainer.epoch < (until or trainer.plan.epochs):
+        trainer.train_epoch()
+    return trainer
+
+
+def same_weights(first: Trainer, second: Trainer) -> bool:
+    """Whether every tensor of the two networks is equal bit for bit."""
+    own, other = first.classifier.network.state_dict(), second.classifier.network.state_dict()
+    return all(torch.equal(value, other[name]) for name, value in own.items())

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bmix.errors import InputError
+from bmix.files import replaced_folder
+from bmix.method.settings import MethodSettings
+from bmix.recipes.base import Step
+from bmix.training.checkpoint import Checkpoints, claimed, run_key
+from bmix.training.plan import Plan
+from bmix.training.predict import audit_labels
+from bmix.training.records import loss_histograms, sampling_quantiles
+from bmix.training.run import write_outputs
+from bmix.training.state import load_state, save_state
+from bmix.training.steps import EpochSteps, draw_pairs, load_steps
+from tests.runs import CLASSES, build_run, same_weights, train, write_images
+
+OFF = MethodSettings(minority=False, clean=False, relabel=False, ambiguous=False)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], np.ndarray]:
+    paths, labels_NK = write_images(tmp_path_factory.mktemp("images"), 60)
+    wrong = np.random.default_rng(1).random(labels_NK.shape) < 0.2
+    return paths, labels_NK ^ wrong
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_run_learns_and_gives_every_label_a_verdict(tiny: tuple[list[Path], np.ndarray]) -> None:
+    paths, given_NK = tiny
+    trainer = train(build_run(paths, given_NK, epochs=10, warmup_epochs=6))
+    history = trainer.records.history
+    assert [row["phase"] for row in history] == ["warmup"] * 6 + ["managed"] * 4
+    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+    assert history[5]["clean"] is None
+    shares = [history[-1][name] for name in ("clean", "relabelled", "ambiguous")]
+    assert sum(shares) == pytest.approx(1)
+    ledger = trainer.close()
+    assert ledger.managed
+    summary = ledger.summary(CLASSES)
+    counted = sum(
+        side[name] for sides in summary.values() for side in sides.values() for name in side if name != "degenerate"
+    )
+    assert counted == given_NK.size
+    table = ledger.table([path.stem for path in paths], CLASSES)
+    not_clean = sum(side["relabelled"] + side["ambiguous"] for sides in summary.values() for side in sides.values())
+    clean_positives = sum(sides["positives"]["clean"] for sides in summary.values())
+    assert len(table) == not_clean + clean_positives
+    assert set(table.loc[table["given"] == 0, "verdict"]) <= {"relabelled", "ambiguous"}
+
+
+def test_all_switches_off_equals_mixup_bit_for_bit(tiny: tuple[list[Path], np.ndarray]) -> None:
+    balancemix = train(build_run(*tiny, settings=OFF))
+    assert same_weights(balancemix, train(build_run(*tiny, recipe="mixup")))
+    assert not same_weights(balancemix, train(build_run(*tiny)))
+
+
+@pytest.mark.parametrize("switch", ["minority", "clean", "relabel", "ambiguous"])
+def test_every_switch_changes_the_run(tiny: tuple[list[Path], np.ndarray], switch: str) -> None:
+    # An ε of 0.55 lets even a barely trained network re-label.
+    settings = MethodSettings(epsilon=0.55)
+    without = dataclasses.replace(settings, **{switch: False})
+    assert not same_weights(train(build_run(*tiny, settings=settings)), train(build_run(*tiny, settings=without)))
+
+
+@pytest.mark.parametrize("recipe", ["bce", "mixup", "balancemix"])
+def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path, recipe: str
+) -> None:
+    uncut = train(build_run(*tiny, recipe=recipe))
+    write_outputs(uncut, uncut.close(), tmp_path / "uncut")
+
+    warmup = train(build_run(*tiny, recipe=recipe), until=2)
+    save_state(warmup, tmp_path / "warmup")
+    begun = build_run(*tiny, recipe=recipe)
+    load_state(begun, tmp_path / "warmup")
+    train(begun, until=3)
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save(begun)
+    resumed = build_run(*tiny, recipe=recipe)
+    assert checkpoints.resume(resumed)
+    assert resumed.epoch == 3
+    train(resumed)
+    write_outputs(resumed, resumed.close(), tmp_path / "cut")
+    assert outputs(tmp_path / "cut") == outputs(tmp_path / "uncut")
+
+    save_state(uncut, tmp_path / "state uncut")
+    save_state(resumed, tmp_path / "state cut")
+    assert outputs(tmp_path / "state cut") == outputs(tmp_path / "state uncut")
+
+
+def test_another_seed_gives_another_run(tiny: tuple[list[Path], np.ndarray]) -> None:
+    assert not same_weights(train(build_run(*tiny), 1), train(build_run(*tiny, seed=1), 1))
+
+
+def test_warmup_is_minority_mixing_on_given_labels(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = build_run(*tiny)
+    assert trainer.recipe.partner_probability() is None
+    train(trainer, 1)
+    probability_N = trainer.recipe.partner_probability()
+    assert probability_N is not None
+    assert float(probability_N.sum()) == pytest.approx(1)
+    assert trainer.recipe.doubtful_rows() is None
+    train(trainer, 2)
+    assert trainer.recipe.managing
+
+
+def test_the_managed_step_is_algorithm_1_label_by_label(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = train(build_run(*tiny), 2)
+    recipe, settings = trainer.recipe, trainer.recipe.settings
+    p_clean_NK = recipe.p_clean_NK  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(0)
+    rows, partners = torch.tensor([3, 7, 11]), torch.tensor([5, 5, 20])
+    confidence, minority_confidence = torch.rand(2, 3, 3, generator=generator)
+    views, minority_views = torch.rand(2, 3, 3, 16, 16, generator=generator)
+    coefficient = torch.tensor([0.5, 0.8, 0.95])
+    logits = torch.randn(3, 3, generator=generator)
+    seen = []
+
+    def classify(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return logits
+
+    step = Step(rows, views, confidence, partners, minority_views, minority_confidence, coefficient)
+    result = recipe.step(classify, step)
+
+    def refine(row: int, k: int, mean: float) -> tuple[float, int, float]:
+        given, p_clean = float(recipe.given_NK[row, k]), float(p_clean_NK[row, k])
+        if p_clean > 0.5:
+            return given, 0, 1.0
+        if mean > settings.epsilon:
+            return 1.0, 1, 1.0
+        if mean < 1 - settings.epsilon:
+            return 0.0, 1, 1.0
+        return given, 2, p_clean
+
+    loss = 0.0
+    for b in range(3):
+        λ = float(coefficient[b])
+        expected = λ * views[b] + (1 - λ) * minority_views[b]
+        assert torch.allclose(seen[0][b], expected, atol=1e-6)
+        for k in range(3):
+            label, verdict, weight = refine(int(rows[b]), k, float(confidence[b, k]))
+            partner_label, _, _ = refine(int(partners[b]), k, float(minority_confidence[b, k]))
+            target = λ * label + (1 - λ) * partner_label
+            p = 1 / (1 + math.exp(-float(logits[b, k])))
+            loss += weight * -(target * math.log(p) + (1 - target) * math.log(1 - p))
+            assert result.verdict is not None
+            assert int(result.verdict[b, k]) == verdict
+    assert float(result.loss) == pytest.approx(loss / 3, rel=1e-5)
+
+
+def test_steps_visit_every_image_once_and_workers_change_nothing(
+    tiny: tuple[list[Path], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = build_run(*tiny)
+    doubtful_N = torch.arange(60) % 7 == 0
+    pairs = draw_pairs(60, True, None, 4.0, seed=0, epoch=1)
+    steps = EpochSteps(trainer.images, trainer.augment, pairs, doubtful_N, 16, seed=0, epoch=1)
+    alone = list(load_steps(steps))
+    assert sorted(torch.cat([step.random.rows for step in alone]).tolist()) == list(range(60))
+    for step in alone:
+        assert torch.equal(step.random.doubtful, (step.random.rows % 7 == 0).nonzero().squeeze(1))
+        assert step.coefficient is not None
+        assert float(step.coefficient.min()) >= 0.5
+    monkeypatch.setenv("BMIX_WORKERS", "2")
+    for first, second in zip(alone, load_steps(steps), strict=True):
+        assert torch.equal(first.random.train, second.random.train)
+        assert first.minority is not None
+        assert second.minority is not None
+        assert torch.equal(first.minority.rows, second.minority.rows)
+        assert (first.random.relabel is None) == (second.random.relabel is None)
+        if first.random.relabel is not None and second.random.relabel is not None:
+            assert torch.equal(first.random.relabel, second.random.relabel)
+
+
+def test_the_audit_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = train(build_run(*tiny), 1)
+    before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
+    audit = audit_labels(trainer.classifier, trainer.images, trainer.recipe.given_NK)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.classifier.state_dict().items())
+    probability = trainer.classifier.predict(trainer.images.read(torch.tensor([4])))
+    assert torch.allclose(audit.confidence_NK[4], probability[0], atol=1e-5)
+    for k in range(3):
+        p = float(probability[0, k])
+        expected = -math.log(p) if bool(trainer.recipe.given_NK[4, k]) else -math.log(1 - p)
+        assert float(audit.losses_NK[4, k]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_relabelling_views_leave_batch_norm_alone_and_average_two_views(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = train(build_run(*tiny), 2)
+    pairs = draw_pairs(60, True, None, 4.0, seed=0, epoch=3)
+    steps = EpochSteps(trainer.images, trainer.augment, pairs, torch.ones(60, dtype=torch.bool), 16, seed=0, epoch=3)
+    side = steps[0].random
+    before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
+    confidence = trainer._confidence([side])[0]
+    assert all(torch.equal(value, before[name]) for name, value in trainer.classifier.state_dict().items())
+    assert side.relabel is not None
+    assert not torch.equal(side.relabel[0], side.relabel[1])
+    expected = (trainer.classifier.predict(side.relabel[0]) + trainer.classifier.predict(side.relabel[1])) / 2
+    assert confidence is not None
+    assert torch.allclose(confidence, expected, atol=1e-5)
+
+
+def test_the_cosine_runs_over_all_epochs() -> None:
+    plan = Plan(epochs=10, warmup_epochs=4, learning_rate=0.2)
+    assert plan.learning_rate_at(0) == 0.2
+    assert plan.learning_rate_at(0.5) == pytest.approx(0.1)
+    assert plan.learning_rate_at(1) == pytest.approx(0)
+
+
+def test_an_infinite_loss_stops_with_the_step_and_the_remedy(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = build_run(*tiny)
+    with torch.no_grad():
+        trainer.classifier.network.fc.bias.fill_(math.nan)  # type: ignore[union-attr, operator]
+    with pytest.raises(InputError, match=r"epoch 1, step 1: the loss is nan\n.*\n.*lower training.learning_rate"):
+        trainer.train_epoch()
+
+
+def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path / "run"),
+        pytest.raises(InputError, match=r"process \d+ is training this very run"),
+        claimed(tmp_path / "run"),
+    ):
+        pass
+    with claimed(tmp_path / "run"):
+        pass
+
+
+def test_a_broken_state_is_refused_with_the_command_that_mends_it(
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path
+) -> None:
+    trainer = train(build_run(*tiny), 1)
+    save_state(trainer, tmp_path)
+    (tmp_path / "state.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="dvc repro --force --single-item warmup"):
+        load_state(build_run(*tiny), tmp_path)
+
+
+def test_the_run_key_follows_settings_inputs_and_code(tmp_path: Path) -> None:
+    data, code = tmp_path / "labels", tmp_path / "code"
+    data.write_text("a")
+    code.mkdir()
+    (code / "x.py").write_text("pass")
+    first = run_key({"seed": 0}, [data], [code])
+    assert first == run_key({"seed": 0}, [data], [code])
+    assert first != run_key({"seed": 1}, [data], [code])
+    (code / "x.py").write_text("other")
+    changed = run_key({"seed": 0}, [data], [code])
+    assert changed != first
+    data.write_text("b")
+    assert run_key({"seed": 0}, [data], [code]) != changed
+
+
+def test_half_written_checkpoints_are_never_seen(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(KeyboardInterrupt), replaced_folder(tmp_path / "epoch-00001") as temporary:
+        (temporary / "state.json").write_text("{}")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    assert checkpoints._epochs() == []
+
+
+def test_loss_histograms_count_every_loss_in_its_bin() -> None:
+    generator = torch.Generator().manual_seed(0)
+    losses_NK = 10 ** (torch.rand(300, 2, generator=generator) * 12 - 8)
+    losses_NK[0] = 0
+    given_NK = torch.rand(300, 2, generator=generator) < 0.3
+    expected = np.zeros((2, 2, 60), dtype=int)
+    for n in range(300):
+        for k in range(2):
+            loss = max(float(losses_NK[n, k]), 1e-6)
+            number = min(59, max(0, math.floor((math.log10(loss) + 6) * 60 / 8)))
+            expected[int(given_NK[n, k]), k, number] += 1
+    counted = loss_histograms(losses_NK, given_NK)
+    assert counted.sum() == 600
+    # A loss on the very edge of two bins may fall to either side in float32.
+    assert np.abs(counted - expected).sum() <= 4
+
+
+def test_sampling_quantiles_are_relative_to_uniform() -> None:
+    assert set(sampling_quantiles(None).values()) == {1.0}
+    skewed = sampling_quantiles(torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64))
+    assert skewed["maximum"] == pytest.approx(1.5)
+    assert skewed["median"] == pytest.approx(0.75)
+    assert skewed["effective_size"] == pytest.approx(1 / (0.25 + 0.125) / 3)
