@@ -124,6 +124,17 @@ def test_a_second_run_at_the_same_time_is_told_to_wait_and_an_interrupt_stops_th
     wait_for(lambda: not is_running(int(pid_file.read_text())))
 
 
+def test_a_project_without_git_says_how_to_do_without(project: Path) -> None:
+    config = project / ".dvc/config"
+    config.write_text(config.read_text().replace("no_scm = true", "no_scm = false"))
+    ended = run(project, "-m", "bmix", "repro")
+    assert ended.returncode == 1
+    assert "is not a git repository" in ended.stdout
+    assert "dvc config --local core.no_scm true" in ended.stdout
+    assert run(project, "-m", "dvc", "config", "--local", "core.no_scm", "true").returncode == 0
+    assert states(project)["cached"] == ALL
+
+
 def wait_for(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]

@@ -170,7 +170,11 @@ def _explain(progress: Progress, last_lines: list[str], failure: dict[str, Any] 
         )
     if progress.failed is None:
         told = "\n".join(f"  {line}" for line in last_lines)
-        return PipelineError(f"dvc repro failed{where}:\n{told}")
+        remedy = ""
+        if "is not a git repository" in told:
+            setting = shown_command("dvc", "config --local core.no_scm true", folder)
+            remedy = f"\n  to mend it: clone the project with git, or have DVC do without: {setting}"
+        return PipelineError(f"dvc repro failed{where}:\n{told}{remedy}")
     stage = progress.failed
     reason = failure["message"] if failure else progress.reason
     return PipelineError(
