@@ -83,7 +83,7 @@ def table(_arguments: argparse.Namespace) -> None:
 def compare(arguments: argparse.Namespace) -> int:
     """`compare`: every recipe and seed in its copy; 1 where a run failed."""
     from bmix.pipeline.compare import columns, folders, plan_runs, run_all
-    from bmix.pipeline.table import render, write_csv_table
+    from bmix.pipeline.table import render, where_is_the_record, write_csv_table
 
     recipes, seeds = list(dict.fromkeys(arguments.recipes)), list(dict.fromkeys(arguments.seeds or []))
     runs = plan_runs(recipes, seeds, arguments.edits)
@@ -93,7 +93,7 @@ def compare(arguments: argparse.Namespace) -> int:
     if any(by_recipe.values()):
         seeds_told = f", mean ± standard error over {len(seeds)} seeds" if len(seeds) > 1 else ""
         print(f"\n{runs[0].project.params.evaluate.split} split, last epoch{seeds_told}\n\n{render(by_recipe)}\n")
-        print(f"record  {_record()}")
+        print(where_is_the_record(_record()))
     if arguments.output:
         write_csv_table(arguments.output, by_recipe)
     for fault in faults:

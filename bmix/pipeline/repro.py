@@ -100,8 +100,10 @@ def reproduce(
             for line in process.stdout:
                 text = line.rstrip("\n")
                 progress.read(text)
-                last_lines.append(text)
-                tell(text)
+                # DVC's advice on a remote storage, which the project does not need.
+                if not text.startswith("Use `dvc push`"):
+                    last_lines.append(text)
+                    tell(text)
         except BaseException:
             _stop(process)
             raise

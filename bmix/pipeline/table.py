@@ -76,14 +76,19 @@ def write_csv_table(path: Path, columns: Mapping[str, Sequence[Measures]]) -> No
 
 def where_to_look(folder: Path, record: str) -> str:
     """The lines that end a run: the report, the plots, and the record, whose tracking URI is `record`."""
-    local = f"{shown_command('mlflow', 'ui')} --host 127.0.0.1 --backend-store-uri '{record}'"
     return "\n".join(
         [
             f"report  {folder / 'report.html'}",
             f"plots   {shown_command('dvc', 'plots show', folder)}",
-            f"record  {record if record.startswith('http') else local}",
+            where_is_the_record(record),
         ]
     )
+
+
+def where_is_the_record(record: str) -> str:
+    """The line that names the MLflow record: a server's address, or the command that shows a local one."""
+    local = f"{shown_command('mlflow', 'ui')} --host 127.0.0.1 --backend-store-uri '{record}'"
+    return f"record  {record if record.startswith('http') else local}"
 
 
 def _cell(value: tuple[float | None, float | None]) -> str:
