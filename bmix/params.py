@@ -60,7 +60,9 @@ class TrainingParams(Section):
     momentum: float = Field(ge=0, lt=1, description="of sgd; unused by adamw")
     weight_decay: float = Field(ge=0, description="of both optimisers")
     seed: Seed = Field(description="first weights, order of the images, partners, mixing, augmentation")
-    threads: int = Field(ge=1, le=1024, description="CPU threads of the training; the last bits of a result depend on it")
+    threads: int = Field(
+        ge=1, le=1024, description="CPU threads of the training; the last bits of a result depend on it"
+    )
 
     @model_validator(mode="after")
     def _warmup_within_epochs(self) -> TrainingParams:
@@ -175,9 +177,11 @@ def _explain(fault: Any) -> tuple[str, str, str]:
         reason = str(fault["ctx"]["error"])
         return f"{key}: {reason}", "values that fit together", f"change one of the two in {key}"
     value = fault["input"]
-    hint = nearest(str(value), fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")) if (
-        fault["type"] == "literal_error"
-    ) else ""
+    hint = (
+        nearest(str(value), fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        if (fault["type"] == "literal_error")
+        else ""
+    )
     return f"{key} is {value!r}", fault["msg"].removeprefix("Input should be "), f"correct {key}{_meaning(key)}.{hint}"
 
 
