@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from bmix.noise import inject, measured_rates
 
 from bmix import console
 from bmix.data.manifest import quoted, read_manifest
 from bmix.data.noisy import write_labels
 from bmix.errors import InputError
 from bmix.files import replaced_folder, write_json
+from bmix.noise import inject, measured_rates
 from bmix.params import NoiseParams, load_params
 from bmix.randomness import numpy_generator
 from bmix.tracking.timings import stage_timing

@@ -20,7 +20,7 @@ CODE = [Path("bmix/data"), Path("bmix/method"), Path("bmix/models"), Path("bmix/
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
-    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on where it was."""
+    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on."""
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
     inputs += sorted(start.iterdir()) if start is not None else []
     settings = params.model_dump(include={"data", "model", "training", "method"})

@@ -264,9 +264,14 @@ def test_the_run_key_follows_settings_inputs_and_code(tmp_path: Path) -> None:
 
 def test_half_written_checkpoints_are_never_seen(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(KeyboardInterrupt), replaced_folder(tmp_path / "epoch-00001") as temporary:
-        (temporary / "state.json").write_text("{}")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with replaced_folder(tmp_path / "epoch-00001") as temporary:
+            (temporary / "state.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not list(tmp_path.iterdir())
     assert checkpoints._epochs() == []
 

@@ -66,7 +66,8 @@ class RandAugment:
         views = []
         with torch.random.fork_rng(devices=[]):
             for image, key in zip(images_B.cpu(), keys_B.tolist(), strict=True):
-                torch.manual_seed(key >> 1)
+                # torch.manual_seed would reseed the accelerators' generators too.
+                torch.default_generator.manual_seed(key >> 1)
                 views.append(self._to_tensor(self._transform(self._to_picture(image))))
         return torch.stack(views).to(images_B.device)
 

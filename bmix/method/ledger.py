@@ -21,7 +21,8 @@ class Ledger:
     """The closing verdicts on N images and K classes.
 
     given_NK bool; p_clean_NK float32 in [0, 1]; labels_NK float32 0/1, the refined values; verdict_NK codes of
-    bmix.method.refine; weight_NK float32 in [0, 1]; managed: False where no label was examined; mixtures: the closing fit.
+    bmix.method.refine; weight_NK float32 in [0, 1]; managed: False where no label was examined; mixtures: the closing
+    fit.
     """
 
     given_NK: Tensor
@@ -50,7 +51,7 @@ class Ledger:
         )
 
     def summary(self, class_names: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
-        """Per class, for given "positives" and "negatives": how many are clean, relabelled, ambiguous; whether degenerate."""
+        """Per class, of given "positives" and "negatives": how many have which verdict, and whether degenerate."""
         verdict = self.verdict_NK.cpu().numpy()
         given = self.given_NK.cpu().numpy().astype(bool)
         counts = {

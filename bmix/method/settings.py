@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class MethodSettings:
     """Settings of the method; the switches are the rows of the paper's Table 5.
 
-    alpha: α of Beta(α, α), eq. 5. epsilon: ε, the re-labelling threshold of eq. 9. sharpness: p ∝ Score^-sharpness, 1 is eq. 4.
-    trust_positives: every given positive counts as clean. minority: partners come from the minority sampler, else uniformly.
-    clean: labels are managed at all. relabel: eq. 9 is applied. ambiguous: ambiguous labels weigh p_G, else 0.
-    audit: "step", eq. 9 by the current model at every step.
+    alpha: α of Beta(α, α), eq. 5. epsilon: ε, the re-labelling threshold of eq. 9. sharpness: p ∝ Score^-sharpness,
+    1 is eq. 4. trust_positives: every given positive counts as clean. minority: partners come from the minority
+    sampler, else uniformly. clean: labels are managed at all. relabel: eq. 9 is applied. ambiguous: ambiguous labels
+    weigh p_G, else 0. audit: "step", eq. 9 by the current model at every step.
     """
 
     alpha: float = 4.0

@@ -30,7 +30,8 @@ def mixed_step(
     verdict_BK: Tensor | None = None,
 ) -> StepResult:
     """Eq. 5 on images and labels, then eq. 10 with the random side's weights."""
-    assert step.minority_views is not None and step.coefficient is not None
+    assert step.minority_views is not None
+    assert step.coefficient is not None
     views = mix(step.views, step.minority_views, step.coefficient)
     targets = mix(labels_BK, minority_labels_BK, step.coefficient)
     return StepResult(balancemix_loss(classify(views), targets, weight_BK), verdict_BK)

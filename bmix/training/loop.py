@@ -117,7 +117,7 @@ class Trainer:
 
     @torch.no_grad()
     def _confidence(self, sides: list[SideViews]) -> list[Tensor | None]:
-        """Mean f_k over the relabelling views by the current weights in eval mode; all sides go through in one batch."""
+        """Mean f_k over the relabelling views by the current weights in eval mode; all sides pass in one batch."""
         passed = [side.relabel.flatten(0, 1) for side in sides if side.relabel is not None]
         if not passed:
             return [None] * len(sides)

@@ -66,7 +66,9 @@ class EpochTotals:
         if not self._verdicts:
             return dict.fromkeys([*names, *(f"{name}_positives" for name in names)])
         counts = torch.stack(self._verdicts).sum(dim=0).view(len(names), 2).cpu().numpy()
-        shares = {name: float(counts[code].sum() / counts.sum()) for code, name in VERDICT_NAMES.items()}
+        shares: dict[str, float | None] = {
+            name: float(counts[code].sum() / counts.sum()) for code, name in VERDICT_NAMES.items()
+        }
         positives = max(1, counts[:, 1].sum())
         return shares | {
             f"{name}_positives": float(counts[code, 1] / positives) for code, name in VERDICT_NAMES.items()

@@ -55,8 +55,11 @@ class SideViews:
 
     def to(self, device: torch.device) -> SideViews:
         """The same on another device."""
-        moved = [value if value is None else value.to(device, non_blocking=True) for value in vars(self).values()]
-        return SideViews(*moved)
+        rows, train, doubtful = (
+            value.to(device, non_blocking=True) for value in (self.rows, self.train, self.doubtful)
+        )
+        relabel = None if self.relabel is None else self.relabel.to(device, non_blocking=True)
+        return SideViews(rows, train, doubtful, relabel)
 
 
 @dataclass(frozen=True)
