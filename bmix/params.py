@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bmix.errors import InputError, nearest
+from bmix.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -138,7 +139,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; InputError where it is missing or no YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             str(path), "no such file", "a YAML file", "run the command in the folder that holds it"
@@ -207,5 +208,10 @@ def apply_edits(content: dict[str, Any], edits: list[str]) -> dict[str, Any]:
                 "key=value with a dotted key of params.yaml, e.g. training.recipe=bce",
                 f"correct it.{nearest(key, known_keys())}",
             )
-        edited.setdefault(section, {})[name] = yaml.safe_load(value)
+        try:
+            edited.setdefault(section, {})[name] = parse_yaml(value)
+        except yaml.YAMLError as error:
+            raise InputError(
+                f"--set {edit}", f"{value} is not readable as YAML", "a number, true, false or text", "put it in quotes"
+            ) from error
     return edited

@@ -25,6 +25,7 @@ NO_DEPENDENCY = {
     "bmix/files.py",
     "bmix/console.py",
     "bmix/params.py",
+    "bmix/yaml_text.py",
 }
 NO_DEPENDENCY_FOLDERS = ("bmix/tracking/", "bmix/pipeline/")
 

@@ -9,6 +9,7 @@ import yaml
 
 from bmix.errors import InputError
 from bmix.params import apply_edits, known_keys, load_params, parse_params
+from bmix.yaml_text import parse_yaml
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -104,6 +105,24 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
     with pytest.raises(InputError) as caught:
         load_params(path)
     assert caught.value.where == str(path)
+
+
+def test_small_numbers_are_read_as_dvc_writes_them(tmp_path: Path, content: dict[str, Any]) -> None:
+    # DVC writes 0.00001 as 1e-05 into dvc.lock, which YAML 1.1 calls text.
+    assert parse_yaml("[1e-05, 1E5, -2.5e+3, .5e-1, 1e, e5]") == [1e-5, 1e5, -2500, 0.05, "1e", "e5"]
+    assert apply_edits(content, ["training.learning_rate=1e-3"])["training"]["learning_rate"] == 1e-3
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("data:\n  seed: 0\n  path: x\n  seed: 1\n")
+    with pytest.raises(InputError, match=r"seed stands there twice.*line 4"):
+        load_params(path)
+
+
+def test_an_edit_whose_value_is_no_yaml_is_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^--set data.path=\[x: \[x is not readable as YAML"):
+        apply_edits(content, ["data.path=[x"])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

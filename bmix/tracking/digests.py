@@ -8,16 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bmix.errors import InputError
+from bmix.yaml_text import parse_yaml
 
 STAGES = ("prepare", "noise", "warmup", "train", "evaluate")
 PARAMS_FILE = Path("params.yaml")
 LOCK_FILE = Path("dvc.lock")
-
-# libyaml's loader is as safe as the other and ten times as fast, which the look at the stamp needs.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def digest(value: Any) -> str:
@@ -38,7 +34,7 @@ def file_digest(*paths: Path) -> str:
 
 def load_yaml(path: Path) -> Any:
     """The content of a YAML file as it stands, unchecked."""
-    return yaml.load(path.read_bytes(), Loader=_Loader)
+    return parse_yaml(path.read_bytes())
 
 
 def locked_stages(path: Path = LOCK_FILE) -> dict[str, dict[str, Any]]:
