@@ -44,7 +44,7 @@ class NoiseParams(Section):
 class ModelParams(Section):
     """The network."""
 
-    backbone: Literal["small", "resnet18", "resnet50"] = Field(description="small learns 48-pixel scenes from scratch")
+    backbone: Literal["small", "resnet18", "resnet50"] = Field(description="small learns 40-pixel scenes from scratch")
     head: Literal["linear"] = Field(description="what turns features into one logit per class")
     weights: str = Field(min_length=1, description="none, imagenet (torchvision's, downloaded), or a weights file")
 

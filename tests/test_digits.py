@@ -49,14 +49,14 @@ def test_every_row_has_its_picture(scenes):
             assert (picture.mode, picture.size) == ("L", (48, 48))
 
 
-def test_scenes_show_one_to_four_distinct_digits(scenes):
+def test_scenes_show_one_to_three_distinct_digits(scenes):
     frame, classes, _ = scenes
     for labels, ignore in zip(frame["labels"], frame["ignore"], strict=True):
-        assert 1 <= len(labels) <= 4
+        assert 1 <= len(labels) <= 3
         assert labels == sorted(set(labels))
         assert set(labels) <= set(classes)
         assert ignore == []
-    assert {len(labels) for labels in frame["labels"]} == {1, 2, 3, 4}
+    assert {len(labels) for labels in frame["labels"]} == {1, 2, 3}
 
 
 def positives(frame, split: str) -> list[int]:
@@ -218,7 +218,7 @@ def test_strokes_never_touch_a_digit(tmp_path):
         ({"fall": 0.5}, "fall is 0.5"),
         ({"digits": [0.5, 0.4]}, "sum to 0.9 instead of 1"),
         ({"size": [0.4, 0.3]}, "size runs from 0.4 to 0.3: the smaller value comes first"),
-        ({"size": [0.3, 0.6]}, "4 digits find room up to 0.5"),
+        ({"size": [0.3, 0.6]}, "3 digits find room up to 0.5"),
         ({"scenes": SPLITS | {"val": 5}}, "scenes.val is 5"),
         ({"scenes": SPLITS | {"test-balanced": 25}}, "scenes.test-balanced is 25"),
         ({"scenes": SPLITS | {"test-rare": 20}}, "scenes.test-rare is 20"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import bmix
 from bmix.data.manifest import COLUMNS, Manifest, validate
@@ -14,7 +15,9 @@ from bmix.data.verify import verify
 from bmix.data.voc import SPLITS, read_voc, year_folder
 from bmix.errors import InputError, nearest
 from bmix.files import read_json, write_json
-from bmix.params import DataParams, Params
+
+if TYPE_CHECKING:
+    from bmix.params import DataParams, Params
 
 
 def prepare(data: DataParams, images_folder: Path) -> Manifest:
@@ -43,6 +46,7 @@ def check(params: Params, memo: Path | None = None) -> None:
     Raises InputError.
     """
     data, split = params.data, params.evaluate.split
+    _refuse_missing_root(data)
     if data.source == "digits":
         from bmix.data.digits import check_recipe
 
@@ -52,23 +56,27 @@ def check(params: Params, memo: Path | None = None) -> None:
     if memo is not None and _remembered(params, memo):
         return
     manifest = _read(data)
-    files = _files(data, manifest)
-    # Before the work: a file that is edited meanwhile must not pass for checked.
-    state = _state(params, files)
     validate(manifest, data.path)
     _refuse_missing_split(manifest.splits(), split, data.path)
+    files = _files(data, manifest)
+    # Before the images are decoded: one that is edited meanwhile must not pass for checked.
+    state = _state(params, files)
     verify(manifest, Path(data.root), data.path)
     if memo is not None:
         write_json(memo, {"state": state, "files": files})
 
 
 def _read(data: DataParams) -> Manifest:
+    _refuse_missing_root(data)
     path, root = Path(data.path), Path(data.root)
-    if not root.is_dir():
-        raise InputError(
-            "data.root", f"{root} is not a folder", "the folder that holds the images", "correct data.root"
-        )
     return read_voc(path, root) if data.source == "voc" else read_table(path, root, data.seed)
+
+
+def _refuse_missing_root(data: DataParams) -> None:
+    if not Path(data.root).is_dir():
+        raise InputError(
+            "data.root", f"{data.root} is not a folder", "the folder that holds the images", "correct data.root"
+        )
 
 
 def _refuse_missing_split(present: list[str], split: str, where: str) -> None:

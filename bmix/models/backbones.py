@@ -26,7 +26,7 @@ _IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class SmallNetwork(nn.Module):
     """Five 3×3 convolutions with batch norm and ReLU, global max pooling, one linear layer.
 
-    Made for scenes of about 48 pixels with several small objects; (B, 3, H, W) float to logits (B, K), H and W at
+    Made for scenes of about 40 pixels with several small objects; (B, 3, H, W) float to logits (B, K), H and W at
     least 8. The maximum over all places fits labels that say that something is present, not how often or where.
     """
 
@@ -39,8 +39,8 @@ class SmallNetwork(nn.Module):
             *_convolution(16, 32),
             nn.MaxPool2d(2),
             *_convolution(32, 64),
-            *_convolution(64, 128),
             nn.MaxPool2d(2),
+            *_convolution(64, 128),
             *_convolution(128, 128),
         )
         self.fc = nn.Linear(128, class_count)
