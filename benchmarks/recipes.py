@@ -1,0 +1,105 @@
+"""Recipes side by side under several kinds of label noise and seeds, by the library alone.
+
+`python -m benchmarks.recipes FOLDER` trains whatever is not yet in FOLDER and prints the table of all that is there; it
+can be stopped and started again, and two of them can share the work (`--part 1/2`, `--part 2/2`). The same runs by DVC,
+with plots and a record each: `python -m bmix compare --seeds 0 1 2 --set noise.kind=flip noise.rate=0.2`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from bmix import console
+from bmix.data.manifest import read_manifest
+from bmix.data.noisy import read_labels
+from bmix.evaluation.results import metrics_of
+from bmix.files import read_json, write_json
+from bmix.params import apply_edits, load_params, parse_params, read_yaml
+from bmix.training.run import advance, build_trainer, write_outputs
+from stages import evaluate, noise, prepare
+
+RECIPES = ("bce", "mixup", "balancemix")
+NOISES = ("mislabel 0.4", "none 0.0", "flip 0.2", "single-positive 0.0")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
+    parser.add_argument("--noises", nargs="+", default=NOISES, metavar="'KIND RATE'")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--part", default="1/1", metavar="I/N")
+    parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    root, home = Path.cwd(), arguments.folder.resolve()
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    runs = list(product(arguments.noises, arguments.seeds, arguments.recipes))
+    for noise_kind, seed, recipe in runs[part - 1 :: parts]:
+        kind, rate = noise_kind.split()
+        folder = home / f"{kind}-{rate}" / f"{recipe}-{seed}"
+        edits = [f"training.recipe={recipe}", f"training.seed={seed}", f"noise.seed={seed}", f"noise.kind={kind}"]
+        if not (folder / "metrics.json").exists():
+            run(root, folder, home / "prepared", [*arguments.edits, *edits, f"noise.rate={rate}"])
+    print(table(home).to_string(index=False))
+
+
+def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
+    """Train and measure one run in `folder`, uncut; the prepared data is made once for all."""
+    content = apply_edits(read_yaml(root / "params.yaml"), edits)
+    for key in ("path", "root"):
+        content["data"][key] = str(root / content["data"][key])
+    parse_params(content)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    with contextlib.chdir(folder):
+        if not prepared.exists():
+            prepare.main()
+            os.replace("data/prepared", prepared)
+        if not Path("data/prepared").exists():
+            Path("data/prepared").symlink_to(prepared)
+        noise.main()
+        params = load_params()
+        manifest = read_manifest(Path("data/prepared"))
+        _, given_NK, _ = read_labels(Path("data/noisy"), manifest)
+        trainer = build_trainer(params, manifest, given_NK)
+        advance(trainer, params.training.epochs)
+        write_outputs(trainer, trainer.close(), Path())
+        metrics = metrics_of(evaluate.measure(params)[0])
+        write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.records.seconds), 1)})
+
+
+def table(home: Path) -> pd.DataFrame:
+    """Mean and standard error over the seeds of every finished run below `home`, in percent."""
+    rows = []
+    for path in sorted(home.glob("*/*-*/metrics.json")):
+        metrics, (recipe, _, seed) = read_json(path), path.parent.name.rpartition("-")
+        detection, repair = metrics["detection"] or {}, metrics["repair"] or {}
+        rows.append(
+            {
+                "noise": path.parent.parent.name,
+                "recipe": recipe,
+                "seed": seed,
+                **{f"test {group}": metrics["mAP"][group] for group in ("all", "many", "medium", "few")},
+                "balanced": metrics["test-balanced"]["all"],
+                "found": detection.get("recall"),
+                "precision": detection.get("precision"),
+                "repaired": repair.get("repaired"),
+                "seconds": metrics["seconds"] / 100,
+            }
+        )
+    grouped = pd.DataFrame(rows).astype({name: float for name in ("found", "precision", "repaired")})
+    grouped = grouped.groupby(["noise", "recipe"], sort=False)
+    mean, error = grouped.mean(numeric_only=True) * 100, grouped.sem(numeric_only=True) * 100
+    shown = mean.round(1).astype(str) + " ± " + error.round(1).astype(str)
+    return shown.assign(seeds=grouped.size()).reset_index()
+
+
+if __name__ == "__main__":
+    console.run(main)
