@@ -124,3 +124,18 @@ def test_of_digits_the_recipe_and_the_split_are_checked(tmp_path: Path) -> None:
         check(load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-hard")))
     with pytest.raises(InputError, match="no such file"):
         check(load_params(write_params(tmp_path, f"data.path={tmp_path / 'none.yaml'}")))
+
+
+def test_the_folder_that_dvc_waits_for_must_exist_for_digits_too(tmp_path: Path) -> None:
+    recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
+    params = load_params(write_params(tmp_path, f"data.path={recipe}", f"data.root={tmp_path / 'none'}"))
+    with pytest.raises(InputError, match=r"data\.root: .*none is not a folder"):
+        check(params)
+
+
+def test_a_path_that_no_file_system_knows_is_refused_before_any_file_is_looked_at(tmp_path: Path) -> None:
+    params = table_params(tmp_path)
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("a/000.jpg", "a/000\0.jpg", 1), encoding="utf-8")
+    with pytest.raises(InputError, match="has a null character"):
+        check(params, tmp_path / "checked.json")
