@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow
 
 from bmix.errors import InputError, nearest
 from bmix.files import read_json, write_json, write_parquet
 
+if TYPE_CHECKING:
+    import pyarrow
+
 COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
 SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
-CLASS_NAMES_TYPE = pyarrow.list_(pyarrow.string())
 SHOWN = 8
 """How many names an error lists before it only counts the rest."""
 
@@ -111,9 +113,18 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.parquet` and `classes.json`; equal manifests give equal bytes."""
-    types = {column: CLASS_NAMES_TYPE if column in ("labels", "ignore") else pyarrow.string() for column in COLUMNS}
-    write_parquet(folder / "manifest.parquet", manifest.frame[COLUMNS], pyarrow.schema(types))
+    schema = text_schema(COLUMNS, {"labels", "ignore"})
+    write_parquet(folder / "manifest.parquet", manifest.frame[COLUMNS], schema)
     write_json(folder / "classes.json", manifest.classes)
+
+
+def text_schema(columns: Iterable[str], lists: set[str]) -> pyarrow.Schema:
+    """The parquet types of columns of text; those in `lists` hold a list of class names, or null, in each row."""
+    # Training imports this module too, and runs where no parquet is read.
+    import pyarrow
+
+    text = pyarrow.string()
+    return pyarrow.schema({column: pyarrow.list_(text) if column in lists else text for column in columns})
 
 
 def validate(manifest: Manifest, where: str) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
 
-from bmix.data.manifest import CLASS_NAMES_TYPE, Manifest, label_lists, label_matrix
+from bmix.data.manifest import Manifest, label_lists, label_matrix, text_schema
 from bmix.errors import InputError
 from bmix.files import write_parquet
 
@@ -23,8 +22,7 @@ def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK
     ids = manifest.ids("train")
     true = [None] * len(ids) if true_NK is None else label_lists(true_NK, manifest.classes)
     frame = pd.DataFrame({"id": ids, "given": label_lists(given_NK, manifest.classes), "true": true})
-    schema = pyarrow.schema({"id": pyarrow.string(), "given": CLASS_NAMES_TYPE, "true": CLASS_NAMES_TYPE})
-    write_parquet(folder / LABELS_FILE, frame, schema)
+    write_parquet(folder / LABELS_FILE, frame, text_schema(frame.columns, {"given", "true"}))
 
 
 def read_labels(folder: Path, manifest: Manifest) -> tuple[list[str], np.ndarray, np.ndarray | None]:
