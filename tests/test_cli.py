@@ -133,6 +133,8 @@ def test_help_names_every_command() -> None:
         (["repro", "--set", "noise.rat=0.2"], "unknown key noise.rat\n  expected: key=value with a dotted key"),
         (["repro", "--set", "noise.rate=1.2"], "params.yaml --set noise.rate=1.2: noise.rate is 1.2"),
         (["check", "--set", "data.path=none.yaml"], "none.yaml"),
+        (["check", "--set", "model.weights=imagenett"], "imagenett is not a file"),
+        (["repro", "--set", "model.weights=imagenet"], "the backbone small was never trained on ImageNet"),
         (["table"], "metrics.json: no such file"),
         (["compare", "--recipes", "bmix"], "invalid choice: 'bmix'"),
         (["compare", "--seeds", "-1"], "-1 is no seed"),

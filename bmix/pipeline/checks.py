@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bmix.errors import InputError
+from bmix.errors import InputError, nearest
 from bmix.params import Params, apply_edits, parse_params, read_yaml
 
 CHECKED = Path(".bmix/checked.json")
@@ -23,12 +23,13 @@ def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
 
 
 def check_inputs(params: Params) -> None:
-    """Refuse data that the stages would refuse, before any stage runs; runs in the folder that holds params.yaml.
+    """Refuse data and weights that the stages would refuse, before any stage runs; run it beside params.yaml.
 
     What was found good is noted in `.bmix/checked.json`, so that unchanged data is not read again. InputError names the
     file, the row or key, and the remedy.
     """
     _check_root(params)
+    _check_weights(params)
     from bmix.data.sources import check
 
     check(params, memo=CHECKED)
@@ -47,3 +48,21 @@ def _check_root(params: Params) -> None:
                     "a folder of inputs alone",
                     "move the data to a folder of its own, e.g. data/mine, and name that",
                 )
+
+
+def _check_weights(params: Params) -> None:
+    backbone, weights = params.model.backbone, params.model.weights
+    if weights == "imagenet" and backbone == "small":
+        raise InputError(
+            "params.yaml, model.weights",
+            "imagenet, but the backbone small was never trained on ImageNet",
+            "none or a weights file for this backbone",
+            "set model.weights to none, or model.backbone to resnet18 or resnet50",
+        )
+    if weights not in ("none", "imagenet") and not Path(weights).is_file():
+        raise InputError(
+            "params.yaml, model.weights",
+            f"{weights} is not a file",
+            "none, imagenet or the path of a weights file",
+            f"correct it.{nearest(weights, ('none', 'imagenet'))}",
+        )
