@@ -7,22 +7,25 @@ from pathlib import Path
 
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
+from bmix.errors import InputError
 from bmix.params import Params
 from bmix.tracking.live import LiveRun
 from bmix.tracking.timings import note_epochs
 from bmix.training.checkpoint import Checkpoints, checkpoint_home, claimed, run_key
 from bmix.training.loop import Trainer
 from bmix.training.run import advance, build_trainer
-from bmix.training.state import load_state
+from bmix.training.state import STATE_FILES, load_state
 
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
-CODE = [Path("bmix/data"), Path("bmix/method"), Path("bmix/models"), Path("bmix/recipes"), Path("bmix/training")]
+CODE = [Path("bmix", room) for room in ("data", "method", "models", "recipes", "training")]
+CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py")]
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
     """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on."""
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
-    inputs += sorted(start.iterdir()) if start is not None else []
+    inputs += [start / name for name in STATE_FILES] if start is not None else []
+    _refuse_missing(inputs)
     settings = params.model_dump(include={"data", "model", "training", "method"})
     folder = checkpoint_home() / f"{stage}-{run_key(settings, inputs, CODE)}"
     with claimed(folder):
@@ -46,3 +49,9 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
         note_epochs(stage, trainer.records.seconds)
         finish(trainer)
         checkpoints.drop()
+
+
+def _refuse_missing(inputs: list[Path]) -> None:
+    for path in inputs:
+        if not path.is_file():
+            raise InputError(str(path), "no such file", "the outputs of the stages before", "run them: dvc repro")

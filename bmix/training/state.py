@@ -17,7 +17,7 @@ from bmix.training.loop import Trainer
 from bmix.training.records import Records
 
 SCHEMA = 1
-MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
+STATE_FILES = MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
@@ -48,15 +48,15 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         _load_optimizer(trainer.optimizer, tensors)
         recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
         trainer.recipe.load_state(recipe_state)
+        trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
+        trainer.epoch = records["epoch"]
     except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise InputError(
             str(folder),
             f"no usable training state ({' '.join(str(error).split())[:200]})",
             f"{MODEL}, {STATE} and {RECORDS} of one run",
-            "remove the folder and run the warm-up again: dvc repro --force --single-item warmup",
+            "a checkpoint: remove the folder and start again; models/warmup: dvc repro --force --single-item warmup",
         ) from error
-    trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
-    trainer.epoch = records["epoch"]
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
