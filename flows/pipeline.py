@@ -6,6 +6,7 @@ Needs no server; uses the one that PREFECT_API_URL names.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def run_once(edits: list[str]) -> int:
     state = pipeline(edits, return_state=True)
     if state.is_completed():
         return 0
-    print(f"error: {state.message}", flush=True)
+    print(f"error: {state.message}", file=sys.stderr)
     return 1
 
 

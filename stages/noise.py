@@ -40,11 +40,12 @@ def main() -> None:
 def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: NoiseParams) -> None:
     absent = [name for name, count in zip(classes, given_NK.sum(0), strict=True) if count == 0]
     if absent:
+        other_seed = "another noise.seed, or leave these classes out"
         raise InputError(
             "params.yaml, noise",
             f"kind {noise.kind}, rate {noise.rate} and seed {noise.seed} leave no given positive of {quoted(absent)}",
             "a given positive of every class",
-            "lower noise.rate, or try another noise.seed",
+            f"try {other_seed}" if noise.kind == "single-positive" else f"lower noise.rate, or try {other_seed}",
         )
 
 
