@@ -31,6 +31,9 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not an image")
     with pytest.raises(InputError, match=r"broken\.png: not readable as an image(.|\n)*replace the file"):
         load_image(path, 8)
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(InputError, match="is none of JPEG, PNG"):
+        load_image(path, 8)
     with pytest.raises(InputError, match=r"missing\.png"):
         ImageStore([tmp_path / "missing.png"], 8)
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bmix.data import verify as module
+from bmix.data.decoding import UnusableImageError
 from bmix.data.manifest import Manifest
 from bmix.data.table import read_table
-from bmix.data.verify import UnusableImageError, image_digest, verify
+from bmix.data.verify import image_digest, verify
 from bmix.errors import InputError
 from tests.tiny import write_table
 
@@ -52,6 +53,10 @@ def make_postscript(path: Path) -> None:
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
 
 
+def make_deep(path: Path) -> None:
+    Image.fromarray(np.full((9, 9), 300, np.uint16)).save(path, "PNG")
+
+
 def make_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -80,6 +85,7 @@ def make_loop(path: Path) -> None:
         (truncate, "does not decode: "),
         (make_text, "is none of JPEG, PNG"),
         (make_postscript, "is none of JPEG, PNG"),
+        (make_deep, "has more than 8 bits per channel"),
         (make_folder, "is not a regular file"),
         (make_pipe, "is not a regular file"),
         (make_way_out, "leads out of the image root"),

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from bmix.data.decoding import UnusableImageError, decode, upright
 from bmix.errors import InputError
 
 MEMORY_LIMIT = 4 * 2**30
@@ -23,21 +24,23 @@ def image_tensor(picture: Image.Image, image_size: int) -> Tensor:
 
     The aspect ratio is not kept: every part of the picture stays visible.
     """
-    upright = ImageOps.exif_transpose(picture).convert("RGB")
-    if upright.size != (image_size, image_size):
-        upright = upright.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(upright).transpose(2, 0, 1).copy())
+    return _resized(upright(picture), image_size)
 
 
 def load_image(path: Path, image_size: int) -> Tensor:
     """Decode one image file to uint8 (3, image_size, image_size); InputError names a file that cannot be decoded."""
     try:
-        with Image.open(path) as picture:
-            return image_tensor(picture, image_size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return _resized(decode(path), image_size)
+    except UnusableImageError as error:
         raise InputError(
-            str(path), f"not readable as an image ({error})", "an image file", "replace the file, or drop its row"
+            str(path), f"not readable as an image: {error}", "an image file", "replace the file, or drop its row"
         ) from error
+
+
+def _resized(picture: Image.Image, image_size: int) -> Tensor:
+    if picture.size != (image_size, image_size):
+        picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
 class ImageStore:

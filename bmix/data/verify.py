@@ -6,33 +6,18 @@ import hashlib
 import io
 import os
 import stat
-import struct
 import sys
 import time
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-
+from bmix.data.decoding import UnusableImageError, decode
 from bmix.data.manifest import SHOWN, Manifest, origin
 from bmix.errors import InputError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""What is decoded at all: PIL knows formats beside these that start other programs."""
-
-BROKEN_FILE = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, struct.error, zlib.error
-)  # fmt: skip
-"""What PIL's decoders raise for broken files, each format in its own way."""
-
 PROGRESS_SECONDS = 5.0
-
-
-class UnusableImageError(Exception):
-    """What is wrong with one image file."""
 
 
 def verify(manifest: Manifest, root: Path, where: str) -> Manifest:
@@ -40,8 +25,7 @@ def verify(manifest: Manifest, root: Path, where: str) -> Manifest:
 
     root: the folder that the manifest's paths start from; no file outside is read, also not through a symbolic link.
     Prints a line with the time left every few seconds to stderr. Raises one InputError that names the images that are
-    missing, no regular file, outside the root, truncated, in none of FORMATS, or of more pixels than PIL's limit
-    against decompression bombs; the first few with file, row and reason.
+    missing, no regular file, outside the root, or refused by `decode`; the first few with file, row and reason.
     """
     if not root.is_dir():
         raise InputError(
@@ -94,17 +78,7 @@ def image_digest(root: Path, path: str) -> str:
         raise UnusableImageError("does not exist") from error
     except (OSError, RuntimeError) as error:
         raise UnusableImageError(f"cannot be read: {error}") from error
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-                raise UnusableImageError(f"has {picture.width} x {picture.height} pixels, too many to be safe")
-            picture.load()
-    except Image.UnidentifiedImageError as error:
-        raise UnusableImageError(f"is none of {', '.join(FORMATS)}") from error
-    except Image.DecompressionBombError as error:
-        raise UnusableImageError("has too many pixels to be safe") from error
-    except BROKEN_FILE as error:
-        raise UnusableImageError(f"does not decode: {error}") from error
+    decode(io.BytesIO(content))
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
