@@ -5,17 +5,18 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from bmix.errors import InputError
-from bmix.files import replaced_folder
+from bmix.files import replaced_folder, write_parquet
 from bmix.method.settings import MethodSettings
 from bmix.recipes.base import Step
 from bmix.training.checkpoint import Checkpoints, claimed, run_key
 from bmix.training.plan import Plan
 from bmix.training.predict import audit_labels
-from bmix.training.records import loss_histograms, sampling_quantiles
+from bmix.training.records import Records, loss_histograms, mixture_schema, sampling_quantiles
 from bmix.training.run import write_outputs
 from bmix.training.state import load_state, save_state
 from bmix.training.steps import EpochSteps, draw_pairs, load_steps
@@ -291,6 +292,18 @@ def test_loss_histograms_count_every_loss_in_its_bin() -> None:
     assert counted.sum() == 600
     # A loss on the very edge of two bins may fall to either side in float32.
     assert np.abs(counted - expected).sum() <= 4
+
+
+def test_a_table_without_mixtures_keeps_its_types(tmp_path: Path) -> None:
+    row = dict.fromkeys(["mean_0", "mean_1", "variance_0", "variance_1", "weight_0", "weight_1"], 0.5)
+    row |= {"epoch": 1, "class": 0, "given": 1, "count": 20, "degenerate": False, "histogram": [20]}
+    written = []
+    for number, rows in enumerate([[], [row]]):
+        write_parquet(tmp_path / f"{number}", Records(mixtures=rows).frames(CLASSES)[1], mixture_schema())
+        written.append(pd.read_parquet(tmp_path / f"{number}"))
+    assert written[0].empty
+    assert written[0].dtypes.equals(written[1].dtypes)
+    assert written[1].iloc[0]["class"] == CLASSES[0]
 
 
 def test_sampling_quantiles_are_relative_to_uniform() -> None:

@@ -33,7 +33,7 @@ def identity(images_B: Tensor, keys_B: np.ndarray) -> Tensor:
 def gentle(images_B: Tensor, keys_B: np.ndarray) -> Tensor:
     """Small shifts (5 %), turns (8°), zooms (8 %), contrast (20 %) and brightness (10 %), for the whole batch at once.
 
-    Nothing is mirrored or cropped away: digits stay what they are.
+    Nothing is mirrored, and all three at once move a border by a sixth of the side at most: digits stay what they are.
     """
     draw_B6 = torch.from_numpy(uniforms(keys_B, 6) * 2 - 1).to(images_B.device, torch.float32)
     turn, zoom = draw_B6[:, 0] * math.radians(TURN_DEGREES), 1 + draw_B6[:, 1] * ZOOM

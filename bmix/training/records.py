@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from bmix.method.ledger import VERDICT_NAMES
 from bmix.recipes.base import Audit, Recipe
+
+if TYPE_CHECKING:
+    import pyarrow
 
 HISTOGRAM_BINS = 60
 HISTOGRAM_RANGE = (-6.0, 2.0)
@@ -118,6 +121,17 @@ class Records:
             mixtures,
             pd.DataFrame(self.sampler, columns=SAMPLER_COLUMNS),
         )
+
+
+def mixture_schema() -> pyarrow.Schema:
+    """The parquet types of the mixtures' table: without a row, as of a recipe that fits none, it shows none itself."""
+    # Training runs where pyarrow is absent; writing parquet does not.
+    import pyarrow
+
+    whole = pyarrow.int64()
+    types = {"epoch": whole, "class": pyarrow.string(), "given": whole, "count": whole, "degenerate": pyarrow.bool_()}
+    types["histogram"] = pyarrow.list_(whole)
+    return pyarrow.schema({column: types.get(column, pyarrow.float64()) for column in MIXTURE_COLUMNS})
 
 
 def mixture_rows(epoch: int, audit: Audit, recipe: Recipe) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from bmix.training.checkpoint import Checkpoints
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
 from bmix.training.progress import Progress
+from bmix.training.records import mixture_schema
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -90,5 +91,5 @@ def write_outputs(trainer: Trainer, ledger: Ledger, folder: Path) -> None:
     )
     history, mixtures, sampler = trainer.records.frames(class_names)
     write_csv(folder / "history.csv", history)
-    write_parquet(folder / "mixtures.parquet", mixtures)
+    write_parquet(folder / "mixtures.parquet", mixtures, mixture_schema())
     write_csv(folder / "sampler.csv", sampler)
