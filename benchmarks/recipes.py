@@ -47,7 +47,8 @@ def main() -> None:
         edits = [f"training.recipe={recipe}", f"training.seed={seed}", f"noise.seed={seed}", f"noise.kind={kind}"]
         if not (folder / "metrics.json").exists():
             run(root, folder, home / "prepared", [*arguments.edits, *edits, f"noise.rate={rate}"])
-    print(table(home).to_string(index=False))
+    with pd.option_context("display.width", 200):
+        print(table(home).to_string(index=False))
 
 
 def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
@@ -94,11 +95,12 @@ def table(home: Path) -> pd.DataFrame:
                 "seconds": metrics["seconds"] / 100,
             }
         )
-    grouped = pd.DataFrame(rows).astype({name: float for name in ("found", "precision", "repaired")})
-    grouped = grouped.groupby(["noise", "recipe"], sort=False)
-    mean, error = grouped.mean(numeric_only=True) * 100, grouped.sem(numeric_only=True) * 100
+    columns = [name for name in rows[0] if name not in ("noise", "recipe", "seed")] if rows else []
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(columns, float))
+    grouped = frame.groupby(["noise", "recipe"], sort=False)[columns]
+    mean, error = grouped.mean() * 100, grouped.sem() * 100
     shown = mean.round(1).astype(str) + " ± " + error.round(1).astype(str)
-    return shown.assign(seeds=grouped.size()).reset_index()
+    return shown.assign(runs=grouped.size()).reset_index()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def main() -> None:
 
 def measure(params: Params) -> tuple[Evaluation, list[Path]]:
     """The evaluation of the run in the current folder, and the paths of its training images."""
+    torch.set_num_threads(params.training.threads)
     manifest = read_manifest(PREPARED)
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
     record, verdicts = read_run(Path())

@@ -9,9 +9,10 @@ from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.errors import InputError
 from bmix.params import Params
+from bmix.tracking.destination import project_root
 from bmix.tracking.live import LiveRun
 from bmix.tracking.timings import note_epochs
-from bmix.training.checkpoint import Checkpoints, checkpoint_home, claimed, run_key
+from bmix.training.checkpoint import Checkpoints, claimed, run_key
 from bmix.training.loop import Trainer
 from bmix.training.run import advance, build_trainer
 from bmix.training.state import STATE_FILES, load_state
@@ -27,7 +28,7 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     inputs += [start / name for name in STATE_FILES] if start is not None else []
     _refuse_missing(inputs)
     settings = params.model_dump(include={"data", "model", "training", "method"})
-    folder = checkpoint_home() / f"{stage}-{run_key(settings, inputs, CODE)}"
+    folder = project_root() / ".bmix" / "checkpoints" / f"{stage}-{run_key(settings, inputs, CODE)}"
     with claimed(folder):
         manifest = read_manifest(PREPARED)
         _, given_NK, _ = read_labels(NOISY, manifest)

@@ -15,7 +15,7 @@ from bmix import load_model
 from bmix.errors import InputError
 from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
-from bmix.models.torchvision_import import models, transforms
+from bmix.torchvision_import import models, transforms
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_torchvision_transforms_and_models_work():
 def test_torchvision_imports_after_a_failed_import(first):
     code = (
         f"try:\n    {first}\nexcept RuntimeError:\n    pass\n"
-        "from bmix.models.torchvision_import import torchvision, transforms\n"
+        "from bmix.torchvision_import import torchvision, transforms\n"
         "import torchvision.datasets\n"
         "print(torchvision.__version__, transforms.RandAugment.__name__)"
     )
@@ -62,7 +62,7 @@ def test_torchvision_imports_after_a_failed_import(first):
 def test_models_import_without_pydantic():
     code = (
         "import sys\nsys.modules['pydantic'] = None\n"
-        "import bmix.models.store, bmix.models.backbones, bmix.models.torchvision_import"
+        "import bmix.models.store, bmix.models.backbones, bmix.torchvision_import"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -13,9 +13,9 @@ from bmix.errors import InputError
 from bmix.files import replaced_folder, write_parquet
 from bmix.method.settings import MethodSettings
 from bmix.recipes.base import Step
+from bmix.training.audit import audit_labels
 from bmix.training.checkpoint import Checkpoints, claimed, run_key
 from bmix.training.plan import Plan
-from bmix.training.predict import audit_labels
 from bmix.training.records import Records, loss_histograms, mixture_schema, sampling_quantiles
 from bmix.training.run import write_outputs
 from bmix.training.state import load_state, save_state

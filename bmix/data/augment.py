@@ -53,7 +53,7 @@ class RandAugment:
     """torchvision's RandAugment (2 operations, magnitude 9) with one draw per image, on PIL images, which is faster."""
 
     def __init__(self, mirror: bool) -> None:
-        from bmix.models.torchvision_import import torchvision
+        from bmix.torchvision_import import torchvision
 
         transforms = torchvision.transforms.v2
         steps = [transforms.RandomHorizontalFlip()] if mirror else []

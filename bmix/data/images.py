@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from bmix.data.decoding import UnusableImageError, decode, upright
 from bmix.errors import InputError
@@ -66,6 +67,8 @@ class ImageStore:
             images[position] = load_image(self.paths[rows[position]], self.image_size)
 
         # PIL gives the interpreter lock free while it decodes.
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        # Loader processes share the cores already.
+        threads = 1 if get_worker_info() else min(8, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(decode, range(len(rows))))
         return images

@@ -12,8 +12,8 @@ from bmix.data.manifest import Manifest, quoted
 from bmix.errors import InputError
 from bmix.evaluation.results import RunRecord
 from bmix.files import read_json
+from bmix.models.predict import predict_confidence
 from bmix.models.store import Classifier
-from bmix.training.predict import predict_confidence
 
 Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
 

@@ -99,7 +99,7 @@ def _architecture(backbone: str) -> Callable[[int], nn.Module]:
     if backbone == "small":
         return SmallNetwork
     # Imported here: the small network needs no torchvision, which takes a second or two.
-    from bmix.models.torchvision_import import models
+    from bmix.torchvision_import import models
 
     return lambda class_count: models.get_model(backbone, weights=None, num_classes=class_count)
 
@@ -113,7 +113,7 @@ def _download(backbone: str) -> Mapping[str, Tensor]:
             "none or a path for this backbone; imagenet for resnet18, resnet50",
             remedy,
         )
-    from bmix.models.torchvision_import import models
+    from bmix.torchvision_import import models
 
     published = models.get_model_weights(backbone).IMAGENET1K_V1
     try:

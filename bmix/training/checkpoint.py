@@ -20,11 +20,6 @@ from bmix.training.loop import Trainer
 from bmix.training.state import load_state, save_state
 
 
-def checkpoint_home() -> Path:
-    """`.bmix/checkpoints`, of the original project where this one is a copy of it (BMIX_HOME)."""
-    return Path(os.environ.get("BMIX_HOME", ".bmix")) / "checkpoints"
-
-
 def run_key(settings: Any, inputs: Iterable[Path], code: Iterable[Path]) -> str:
     """A digest of the settings (JSON), the bytes of the input files and of the code (folders: their .py files)."""
     digest = hashlib.blake2b(digest_size=12)

@@ -13,10 +13,11 @@ from bmix.data.images import ImageStore
 from bmix.errors import InputError
 from bmix.evaluation.metrics import average_precision
 from bmix.method.ledger import Ledger
+from bmix.models.predict import EVALUATION_BATCH, predict_confidence
 from bmix.models.store import Classifier
 from bmix.recipes.base import Recipe, Step
+from bmix.training.audit import audit_labels
 from bmix.training.plan import Plan
-from bmix.training.predict import EVALUATION_BATCH, audit_labels, predict_confidence
 from bmix.training.records import EpochTotals, Records
 from bmix.training.steps import EpochSteps, SideViews, StepViews, closing_views, draw_pairs, load_steps
 

@@ -29,9 +29,16 @@ if TYPE_CHECKING:
     from bmix.params import Params
 
 
+def set_up_torch(threads: int) -> None:
+    """CPU threads for this process, and what makes a GPU repeat its results: no TF32, deterministic convolutions."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1."""
-    torch.set_num_threads(params.training.threads)
+    set_up_torch(params.training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths = {split: [params.image_root / path for path in manifest.paths(split)] for split in ("train", "val")}
     images = ImageStore(paths["train"], params.data.image_size)

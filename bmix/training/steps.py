@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bmix.data.augment import Augment, RandAugment
 from bmix.data.images import ImageStore
+from bmix.errors import InputError
 from bmix.method.mixing import mixing_coefficient
 from bmix.method.sampling import draw
 from bmix.randomness import keys, torch_generator
@@ -87,7 +88,10 @@ class EpochSteps(Dataset[StepViews]):
         self.images, self.augment, self.pairs = images, augment, pairs
         self.doubtful_N = doubtful_N
         self.seed, self.epoch = seed, epoch
-        self.positions = torch.arange(len(pairs.rows_N)).split(batch_size)
+        self.positions = list(torch.arange(len(pairs.rows_N)).split(batch_size))
+        # Batch norm cannot train on a single value per channel, which is what one image of a small size leaves.
+        if len(self.positions) > 1 and len(self.positions[-1]) == 1:
+            self.positions[-2:] = [torch.cat(self.positions[-2:])]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -128,8 +132,11 @@ def closing_views(images: Tensor, augment: Augment, rows: Tensor, seed: int) -> 
 
 def worker_count(images: ImageStore, augment: Augment) -> int:
     """Loader processes: none where images lie in memory and are augmented as a batch; BMIX_WORKERS overrides."""
-    if "BMIX_WORKERS" in os.environ:
-        return int(os.environ["BMIX_WORKERS"])
+    asked = os.environ.get("BMIX_WORKERS")
+    if asked is not None:
+        if not asked.isdecimal():
+            raise InputError("BMIX_WORKERS", f"is {asked!r}", "a whole number from 0 on", "correct or unset it")
+        return int(asked)
     busy = isinstance(augment, RandAugment) or not images.in_memory
     return min(8, os.cpu_count() or 1) if busy else 0
 
@@ -139,4 +146,4 @@ def load_steps(steps: EpochSteps) -> Iterator[StepViews]:
     workers = worker_count(steps.images, steps.augment)
     if workers == 0:
         return iter(steps[step] for step in range(len(steps)))
-    return iter(DataLoader(steps, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available()))
+    return iter(DataLoader(steps, batch_size=None, num_workers=workers))
