@@ -19,7 +19,7 @@ from bmix.training.state import STATE_FILES, load_state
 
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
 CODE = [Path("bmix", room) for room in ("data", "method", "models", "recipes", "training")]
-CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py")]
+CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py"), Path("bmix/torchvision_import.py")]
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
