@@ -32,6 +32,14 @@ _STATES: tuple[tuple[re.Pattern[str], State], ...] = (
 )
 _FAILED = re.compile(r"failed to reproduce '(?P<stage>[\w@.-]+)'(: (?P<reason>.*))?")
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
+# On remote storage and on git, after every stage: the README says it once.
+_ADVICE = (
+    "Use `dvc push`",
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.auto",
+)
 _LINES_TOLD = 15
 _SECONDS_TO_STOP = 10
 
@@ -100,8 +108,7 @@ def reproduce(
             for line in process.stdout:
                 text = line.rstrip("\n")
                 progress.read(text)
-                # DVC's advice on a remote storage, which the project does not need.
-                if not text.startswith("Use `dvc push`"):
+                if not text.strip().startswith(_ADVICE):
                     last_lines.append(text)
                     tell(text)
         except BaseException:
