@@ -20,6 +20,7 @@ from prefect.tasks import Task
 
 from bmix import console
 from bmix.errors import InputError
+from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import Project, open_project
 from bmix.pipeline.repro import PipelineError, reproduce, stage_names
 from bmix.pipeline.table import Measures, read_measures, render
@@ -94,7 +95,8 @@ def add_edits(parser: argparse.ArgumentParser) -> None:
 
 
 def run_once(edits: list[str]) -> int:
-    """Run the flow in this process: 0, or 1 after telling what failed."""
+    """Run the flow in this process: 0, or 1 after telling what failed; wrong input is refused before Prefect starts."""
+    check_inputs(edited_params(edits)[1])
     state = pipeline(edits, return_state=True)
     if state.is_completed():
         return 0

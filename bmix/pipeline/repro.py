@@ -108,7 +108,8 @@ def reproduce(
             for line in process.stdout:
                 text = line.rstrip("\n")
                 progress.read(text)
-                if not text.strip().startswith(_ADVICE):
+                advice = text.strip().startswith(_ADVICE)
+                if not advice and (text or not last_lines or last_lines[-1]):
                     last_lines.append(text)
                     tell(text)
         except BaseException:
