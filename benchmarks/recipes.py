@@ -2,7 +2,8 @@
 
 `python -m benchmarks.recipes FOLDER` trains whatever is not yet in FOLDER and prints the table of all that is there; it
 can be stopped and started again, and two of them can share the work: `--part 1/2`, and `--part 2/2` once the first has
-prepared the data. The same runs by DVC, with plots and a record each: `python -m bmix compare --seeds 0 1 2 --set noise.kind=flip noise.rate=0.2`.
+prepared the data. The same runs by DVC, with plots and a record each:
+`python -m bmix compare --seeds 0 1 2 --set noise.kind=flip noise.rate=0.2`.
 """
 
 from __future__ import annotations
