@@ -23,29 +23,53 @@ class Section(BaseModel):
 class DataParams(Section):
     """Which images and labels are used, and how an image is shown to the model."""
 
-    source: Literal["digits", "table", "voc"] = Field(description="where the data comes from")
+    source: Literal["digits", "table", "voc", "coco", "deepfashion", "folder", "features"] = Field(
+        description="where the data comes from"
+    )
     path: str = Field(min_length=1, description="the file or folder that names images and labels")
     root: str = Field(min_length=1, description="the folder that holds the images; none outside it is read")
+    splits: str = Field(
+        min_length=1, description="auto, or which parts of the source make a split: train=train+val test=test"
+    )
+    difficult: Literal["ignore", "drop", "positive"] = Field(
+        description="voc, a class of which every object is difficult: neither present nor absent; absent; present"
+    )
+    crowd: bool = Field(description="coco: an annotation of a crowd makes its class present")
+    empty: Literal["keep", "drop"] = Field(description="images without a label, those of split unlabelled aside")
+    unreadable: Literal["stop", "skip"] = Field(description="an image that is missing or does not decode")
+    overlap: Literal["refuse", "warn"] = Field(description="the bytes of one image in two splits")
     image_size: int = Field(ge=16, le=2048, description="side of the square image given to the model, pixels")
     seed: Seed = Field(description="composes the digit scenes; splits a table that names no splits")
     augment: Literal["none", "gentle", "randaugment", "randaugment-flip"] = Field(
         description="gentle: small shifts, turns and contrast; randaugment: torchvision's; -flip: and mirrored"
+    )
+    jitter: float = Field(
+        ge=0, description="features, one stored view: deviation of the noise on each view, in the feature's own"
     )
 
 
 class NoiseParams(Section):
     """The label noise that is injected into the training split."""
 
-    kind: Literal["none", "mislabel", "flip", "single-positive"] = Field(description="the kind of label noise")
-    rate: float = Field(ge=0, lt=1, description="τ, share of the labels that are hit; unused by none, single-positive")
+    kind: Literal["none", "mislabel", "flip", "single-positive", "missing", "class-dependent"] = Field(
+        description="the kind of label noise"
+    )
+    rate: float = Field(
+        ge=0, lt=1, description="τ, share of the labels that are hit; unused by none, single-positive, class-dependent"
+    )
+    matrix: str = Field(min_length=1, description="class-dependent: the CSV of what each class turns into")
     seed: Seed = Field(description="draws the labels that are hit and their replacements")
 
 
 class ModelParams(Section):
     """The network."""
 
-    backbone: Literal["small", "resnet18", "resnet50"] = Field(description="small learns 40-pixel scenes from scratch")
-    head: Literal["linear"] = Field(description="what turns features into one logit per class")
+    backbone: str = Field(
+        pattern=r"^(small|resnet18|resnet50|resnet101|tresnet_l|efficientnet_lite0|identity|timm/[A-Za-z0-9_.-]+)$",
+        description="small learns 40-pixel scenes from scratch; identity: features as they are; timm/NAME: any of timm",
+    )
+    head: Literal["linear", "mlp", "decoder"] = Field(description="what turns features into one logit per class")
+    queries: int = Field(ge=0, le=10_000, description="of the decoder; 0: one per class; fewer: one per group of them")
     weights: str = Field(min_length=1, description="none, imagenet (torchvision's, downloaded), or a weights file")
 
 

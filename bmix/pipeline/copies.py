@@ -22,7 +22,7 @@ from bmix.pipeline.repro import stage_environment
 
 CODE_FOLDERS = ("bmix", "stages")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config")
-_PATHS = (("data", "path"), ("data", "root"), ("model", "weights"))
+_PATHS = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
 _LONGEST_NAME = 60
 
 
