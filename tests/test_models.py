@@ -81,8 +81,8 @@ def test_small_has_five_convolutions_with_batch_norm_and_takes_the_maximum_over_
     assert kinds.count(torch.nn.Conv2d) == kinds.count(torch.nn.BatchNorm2d) == kinds.count(torch.nn.ReLU) == 5
     images_B = torch.randn(3, 3, 48, 48, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        pooled_BC = network.features(images_B).flatten(2).max(dim=2).values
-        expected_BK = pooled_BC @ network.fc.weight.T + network.fc.bias
+        pooled_BC = network.backbone(images_B).flatten(2).max(dim=2).values
+        expected_BK = pooled_BC @ network.head.linear.weight.T + network.head.linear.bias
         torch.testing.assert_close(network(images_B), expected_BK)
 
 
@@ -102,7 +102,9 @@ def test_seed_alone_determines_the_first_weights(backbone):
     second = build_classifier(backbone, "linear", 3, "none", seed=11)
     assert torch.equal(torch.get_rng_state(), before)
     assert states_equal(first, second)
-    assert not torch.equal(build_classifier(backbone, "linear", 3, "none", seed=12).fc.weight, first.fc.weight)
+    assert not torch.equal(
+        build_classifier(backbone, "linear", 3, "none", seed=12).head.linear.weight, first.head.linear.weight
+    )
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch", "checkpoint"])
@@ -115,29 +117,30 @@ def test_weights_file_is_read_and_another_head_drawn_anew(tmp_path, form):
         torch.save(donor.state_dict() if form == "torch" else {"state_dict": donor.state_dict(), "epoch": 3}, path)
     assert states_equal(build_classifier("small", "linear", 9, str(path), seed=2), donor)
     other = build_classifier("small", "linear", 4, str(path), seed=2)
-    assert states_equal(other.features, donor.features)
-    assert states_equal(other.fc, build_classifier("small", "linear", 4, "none", seed=2).fc)
+    assert states_equal(other.backbone, donor.backbone)
+    assert states_equal(other.head, build_classifier("small", "linear", 4, "none", seed=2).head)
 
 
 def test_weights_without_a_head_or_counters_are_enough(tmp_path):
     donor = build_classifier("resnet18", "linear", 2, "none", seed=1)
-    kept = {n: v for n, v in donor.state_dict().items() if not n.startswith("fc.") and "num_batches" not in n}
+    kept = {n: v for n, v in donor.state_dict().items() if not n.startswith("head.") and "num_batches" not in n}
     torch.save(kept, tmp_path / "w.pth")
     network = build_classifier("resnet18", "linear", 5, str(tmp_path / "w.pth"), seed=2)
-    assert torch.equal(network.layer4[1].conv2.weight, donor.layer4[1].conv2.weight)
+    assert torch.equal(network.backbone.layer4[1].conv2.weight, donor.backbone.layer4[1].conv2.weight)
 
 
 def test_unfit_weights_are_refused_with_file_and_keys(tmp_path):
     state = build_classifier("small", "linear", 2, "none", seed=1).state_dict()
-    state["stem.weight"] = state.pop("features.0.weight")
-    state["features.1.bias"] = torch.zeros(5)
+    state["backbone.stem.weight"] = state.pop("backbone.features.0.weight")
+    state["backbone.features.1.bias"] = torch.zeros(5)
     path = tmp_path / "w.pth"
     torch.save(state, path)
     with pytest.raises(InputError) as caught:
         build_classifier("small", "linear", 2, str(path), seed=0)
     assert caught.value.where == str(path)
     assert caught.value.found == (
-        "lacks features.0.weight; holds the unknown stem.weight; holds features.1.bias (5,) instead of (16,)"
+        "lacks backbone.features.0.weight; holds the unknown backbone.stem.weight; "
+        "holds backbone.features.1.bias (5,) instead of (16,)"
     )
 
 
@@ -181,7 +184,7 @@ def test_imagenet_weights_in_the_cache_are_checked(tmp_path, monkeypatch):
     cached.parent.mkdir(parents=True)
     torch.save(donor.state_dict(), cached)
     network = build_classifier("resnet18", "linear", 2, "imagenet", seed=0)
-    assert torch.equal(network.conv1.weight, donor.conv1.weight)
+    assert torch.equal(network.backbone.conv1.weight, donor.conv1.weight)
     cached.write_bytes(b"cut off")
     with pytest.raises(InputError, match="cannot be had"):
         build_classifier("resnet18", "linear", 2, "imagenet", seed=0)
@@ -191,7 +194,7 @@ def test_imagenet_weights_in_the_cache_are_checked(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("smal", "linear", 2, "none"), 'Did you mean "small"'),
-        (("small", "decoder", 2, "none"), "one of linear"),
+        (("small", "decoder", 2, "none"), "one of linear, mlp"),
         (("small", "linear", 0, "none"), "at least one class"),
         (("small", "linear", 2, "imagenet"), "never trained on ImageNet"),
     ],
@@ -224,10 +227,10 @@ def test_predict_normalises_resized_pixels_and_uses_evaluation_mode(classifier, 
     with torch.no_grad():
         expected_BK = torch.sigmoid(network((images_B / 255 - 0.5) / 0.25))
     network.train()
-    counter = network.features[1].num_batches_tracked.item()
+    counter = network.backbone.features[1].num_batches_tracked.item()
     torch.testing.assert_close(classifier.predict(pixels), expected_BK)
     assert network.training
-    assert network.features[1].num_batches_tracked.item() == counter
+    assert network.backbone.features[1].num_batches_tracked.item() == counter
 
 
 def test_predict_of_nothing_is_empty(classifier):
@@ -280,7 +283,7 @@ def test_a_saved_model_serves_as_first_weights(classifier, tmp_path):
         ({"std": [0.1, 0.0, 0.1]}, "three numbers above 0"),
         ({"mean": [0.1]}, "three numbers"),
         ({"extra": 1}, "the keys backbone, head"),
-        ({"classes": ["a"]}, r"fc\.weight \(3, 128\) instead of \(1, 128\)"),
+        ({"classes": ["a"]}, r"head\.linear\.weight \(3, 128\) instead of \(1, 128\)"),
         ({"backbone": "resnet18"}, r"lacks .* and \d+ more; holds the unknown .*features"),
     ],
 )
@@ -305,3 +308,68 @@ def test_missing_and_cut_files_are_refused(classifier, tmp_path, name, damage):
     with pytest.raises(InputError, match="no such file" if damage == "missing" else "not readable as") as caught:
         load_classifier(tmp_path)
     assert caught.value.where == str(path)
+
+
+@pytest.fixture(name="features_BD")
+def made_features() -> torch.Tensor:
+    return torch.randn(20, 5, generator=torch.Generator().manual_seed(4)) * 3 + 2
+
+
+@pytest.mark.parametrize(("head", "count", "width"), [("linear", 5, None), ("mlp", 5, 64), ("mlp", 100, 100)])
+def test_identity_gives_logits_of_standardised_features(head, count, width):
+    features_BD = torch.randn(20, count, generator=torch.Generator().manual_seed(4)) * 3 + 2
+    network = build_classifier("identity", head, 3, "none", seed=1, feature_count=count)
+    network.standardise.fit(features_BD.mean(dim=0), features_BD.std(dim=0))
+    network.eval()
+    scaled_BD = (features_BD - features_BD.mean(dim=0)) / features_BD.std(dim=0)
+    if width is not None:
+        linear, norm, _ = network.head.hidden
+        assert linear.weight.shape == (width, count)
+        scaled_BD = torch.relu(norm(scaled_BD @ linear.weight.T))
+    expected_BK = scaled_BD @ network.head.linear.weight.T + network.head.linear.bias
+    torch.testing.assert_close(network(features_BD), expected_BK)
+
+
+def test_a_feature_that_never_varies_is_only_centred(features_BD):
+    network = build_classifier("identity", "linear", 3, "none", seed=1, feature_count=5)
+    network.standardise.fit(torch.arange(5.0), torch.tensor([0.0, 1, 2, 4, 0]))
+    expected_BD = (features_BD - torch.arange(5)) / torch.tensor([1, 1, 2, 4, 1])
+    torch.testing.assert_close(network.standardise(features_BD), expected_BD)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_identity_models_are_saved_and_loaded_with_their_scaling(tmp_path, features_BD, head):
+    network = build_classifier("identity", head, 3, "none", seed=1, feature_count=5)
+    network.standardise.fit(features_BD.mean(dim=0), features_BD.std(dim=0))
+    spec = ClassifierSpec.of("identity", head, 224, ["a", "b", "c"], features=5)
+    classifier = Classifier(network, spec)
+    save_classifier(classifier, tmp_path)
+    loaded = load_model(tmp_path)
+    assert loaded.spec == spec
+    assert torch.equal(loaded.normalise(features_BD.double()), features_BD)
+    assert torch.equal(loaded.predict(features_BD, batch_size=20), classifier.predict(features_BD, batch_size=20))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.predict(features_BD, batch_size=3), network.eval()(features_BD).sigmoid())
+    started = build_classifier("identity", head, 3, str(tmp_path / "model.safetensors"), seed=9, feature_count=5)
+    assert states_equal(started, network)
+
+
+@pytest.mark.parametrize("unfit", [torch.zeros(2, 4), torch.zeros(5), torch.zeros(2, 5, dtype=torch.int64), "a.png"])
+def test_identity_predicts_from_features_alone(unfit):
+    network = build_classifier("identity", "linear", 3, "none", seed=1, feature_count=5)
+    classifier = Classifier(network, ClassifierSpec.of("identity", "linear", 224, ["a", "b", "c"], features=5))
+    with pytest.raises(InputError, match=r"a float tensor \(B, 5\)"):
+        classifier.predict(unfit)
+
+
+def test_identity_needs_the_number_of_features():
+    with pytest.raises(InputError, match="feature_count: is None"):
+        build_classifier("identity", "linear", 3, "none", seed=1)
+
+
+def test_descriptions_written_before_there_were_features_are_read(classifier, tmp_path):
+    save_classifier(classifier, tmp_path)
+    path = tmp_path / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("queries", "features")}))
+    assert load_classifier(tmp_path).spec == classifier.spec

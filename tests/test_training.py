@@ -222,7 +222,7 @@ def test_the_cosine_runs_over_all_epochs() -> None:
 def test_an_infinite_loss_stops_with_the_step_and_the_remedy(tiny: tuple[list[Path], np.ndarray]) -> None:
     trainer = build_run(*tiny)
     with torch.no_grad():
-        trainer.classifier.network.fc.bias.fill_(math.nan)  # type: ignore[union-attr, operator]
+        trainer.classifier.network.head.linear.bias.fill_(math.nan)  # type: ignore[union-attr, operator]
     with pytest.raises(InputError, match=r"epoch 1, step 1: the loss is nan\n.*\n.*lower training.learning_rate"):
         trainer.train_epoch()
 

@@ -18,14 +18,19 @@ from torch import Tensor, nn
 from bmix.data.images import image_tensor, load_image
 from bmix.errors import InputError
 from bmix.files import read_json, replaced, write_json
-from bmix.models.backbones import BACKBONES, HEADS, build_classifier, load_state, normalisation, read_weights
+from bmix.models.backbones import BACKBONES, HEADS, build_classifier, normalisation
+from bmix.models.weights import load_state, read_weights
 
 Picture = Image.Image | str | Path
 
 
 @dataclass(frozen=True)
 class ClassifierSpec:
-    """How a trained network is rebuilt and fed; the content of model.json."""
+    """How a trained network is rebuilt and fed; the content of model.json.
+
+    `queries`: of the head decoder. `features`: how many the backbone identity takes, which has no use for the image
+    size, the mean and the deviation; None for the other backbones.
+    """
 
     backbone: str
     head: str
@@ -33,16 +38,26 @@ class ClassifierSpec:
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    queries: int = 0
+    features: int | None = None
 
     @classmethod
-    def of(cls, backbone: str, head: str, image_size: int, classes: Sequence[str]) -> ClassifierSpec:
+    def of(
+        cls,
+        backbone: str,
+        head: str,
+        image_size: int,
+        classes: Sequence[str],
+        queries: int = 0,
+        features: int | None = None,
+    ) -> ClassifierSpec:
         """The spec of a new model, with its backbone's normalisation."""
         mean, std = normalisation(backbone)
-        return cls(backbone, head, image_size, tuple(classes), mean, std)
+        return cls(backbone, head, image_size, tuple(classes), mean, std, queries, features)
 
 
 class Classifier(nn.Module):
-    """A network with all that is needed to use it on pictures."""
+    """A network with all that is needed to use it on pictures, or on features where the backbone is identity."""
 
     def __init__(self, network: nn.Module, spec: ClassifierSpec) -> None:
         super().__init__()
@@ -60,20 +75,26 @@ class Classifier(nn.Module):
         return next(self.network.parameters()).device
 
     def normalise(self, images_B: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) as float32 with about zero mean and unit deviation, on the device they lie on."""
+        """Images uint8 (B, 3, S, S) as float32 with about zero mean and unit deviation, on the device they lie on.
+
+        Features (B, D) come back as float32 and nothing else: the network itself standardises them.
+        """
+        if self.spec.features is not None:
+            return images_B.float()
         mean = torch.tensor(self.spec.mean, device=images_B.device)[:, None, None]
         std = torch.tensor(self.spec.std, device=images_B.device)[:, None, None]
         return (images_B.float() / 255 - mean) / std
 
     def forward(self, images_B: Tensor) -> Tensor:
-        """Normalised images (B, 3, S, S) float to logits (B, K)."""
+        """Normalised images (B, 3, S, S) or features (B, D), float, to logits (B, K)."""
         return self.network(images_B)
 
     def predict(self, images: Tensor | Picture | Iterable[Picture], batch_size: int = 64) -> Tensor:
         """The probability of every class in every picture, float32 (B, K) on the CPU, columns as in `classes`.
 
         `images`: uint8 (B, 3, H, W) RGB, a PIL image, the path of an image file, or several of the latter two; of any
-        size, resized as in training. Evaluation mode and no gradient, whatever mode the module is in.
+        size, resized as in training. With the backbone identity: features, a float tensor (B, D), and nothing else.
+        Evaluation mode and no gradient, whatever mode the module is in.
         InputError for a tensor of another form and for a file that is no image.
         """
         device = next(self.network.parameters()).device
@@ -82,15 +103,29 @@ class Classifier(nn.Module):
         batches = [torch.empty((0, len(self.classes)))]
         try:
             with torch.no_grad():
-                pictures = _pictures(images)
-                for start in range(0, len(pictures), batch_size):
-                    images_B = torch.stack([self._read(picture) for picture in pictures[start : start + batch_size]])
+                inputs = self._features(images) if self.spec.features is not None else _pictures(images)
+                for start in range(0, len(inputs), batch_size):
+                    images_B = torch.stack([self._read(item) for item in inputs[start : start + batch_size]])
                     batches.append(self(self.normalise(images_B.to(device))).float().sigmoid().cpu())
         finally:
             self.network.train(was_training)
         return torch.cat(batches)
 
+    def _features(self, features: Any) -> Tensor:
+        count = self.spec.features
+        if not isinstance(features, Tensor):
+            found = type(features).__name__
+        elif not features.is_floating_point() or features.ndim != 2 or features.shape[1] != count:
+            found = f"{features.dtype} {tuple(features.shape)}"
+        else:
+            return features
+        raise InputError(
+            "predict", found, f"a float tensor (B, {count})", "give the features that the model was trained on"
+        )
+
     def _read(self, picture: Tensor | Picture) -> Tensor:
+        if self.spec.features is not None and isinstance(picture, Tensor):
+            return picture
         if isinstance(picture, Tensor):
             picture = Image.fromarray(np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy()))
         if isinstance(picture, Image.Image):
@@ -127,7 +162,7 @@ def load_classifier(folder: Path) -> Classifier:
     InputError where a file is missing or corrupt, or where the two do not fit each other.
     """
     spec = _read_spec(folder / "model.json")
-    network = build_classifier(spec.backbone, spec.head, len(spec.classes), "none", seed=0)
+    network = build_classifier(spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features)
     weights = folder / "model.safetensors"
     load_state(network, read_weights(weights), str(weights), whole=True)
     return Classifier(network, spec).eval()
@@ -148,7 +183,14 @@ def _read_spec(path: Path) -> ClassifierSpec:
         "classes": ("a list of class names, none twice", _is_names),
         "mean": ("three numbers", _is_triple),
         "std": ("three numbers above 0", lambda value: _is_triple(value) and min(value) > 0),
+        "queries": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
+        "features": (
+            "a whole number of at least 1 for the backbone identity, null for the others",
+            lambda value: type(value) is int and value >= 1 if content["backbone"] == "identity" else value is None,
+        ),
     }
+    # Models written before there were other heads and features name neither.
+    content = {"queries": 0, "features": None} | content if isinstance(content, dict) else content
     if not isinstance(content, dict) or set(content) != set(rules):
         found = f"keys {', '.join(sorted(content))}" if isinstance(content, dict) else type(content).__name__
         raise InputError(str(path), found, f"the keys {', '.join(rules)}", remedy)

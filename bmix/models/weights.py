@@ -1,0 +1,111 @@
+"""Weights from files, and into networks."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bmix.errors import InputError
+from bmix.models.networks import FeatureNetwork, ImageNetwork
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The tensors by name in a safetensors or torch file (there also under "state_dict"), on the CPU.
+
+    Nothing but tensors is unpickled. InputError where the file is missing, is neither, or holds something else.
+    """
+    if not path.is_file():
+        raise InputError(
+            str(path), "no such file", "a file of weights, safetensors or torch", "correct model.weights, or use none"
+        )
+    content: object
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            str(path),
+            f"not readable as weights ({reason})",
+            "a safetensors file, or tensors by torch.save",
+            "replace it",
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(str(path), "holds no state dict", "tensors by name", "save the network's state_dict()")
+    return content
+
+
+def load_state(
+    network: ImageNetwork | FeatureNetwork, state: Mapping[str, Tensor], where: str, whole: bool = False
+) -> None:
+    """Copy `state` into `network`, all of it if `whole`.
+
+    Otherwise what depends on the number of classes may differ or be absent, and stays as it is; so does the whole head
+    where the state has none of the same kind. A state with the names of a published backbone is taken too, its last
+    layer into a linear head of the same shape. InputError names `where` the state came from and the tensors that are
+    missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    if not whole:
+        if isinstance(network, ImageNetwork) and not any(name.startswith("backbone.") for name in state):
+            state = _from_published(network, state)
+        left = _head_left_out(network, own, state)
+        own = {name: value for name, value in own.items() if name not in left}
+        if left:
+            state = {name: value for name, value in state.items() if name in own or not name.startswith("head.")}
+    # Files of old torch versions lack batch norm's counters.
+    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
+    unknown = sorted(state.keys() - own.keys())
+    unfit = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    faults = {"lacks": missing, "holds the unknown": unknown, "holds": unfit}
+    if any(faults.values()):
+        raise InputError(
+            where,
+            "; ".join(f"{fault} {_some(names)}" for fault, names in faults.items() if names),
+            f"the {len(own)} tensors of this network",
+            "choose the backbone, the head and the classes that the weights belong to",
+        )
+    network.load_state_dict(state, strict=False)
+
+
+def _from_published(network: ImageNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state by this network's names: `fc.weight` as `head.linear.weight`, the others below `backbone.`."""
+    renamed = {}
+    for name, value in state.items():
+        layer, _, tensor = name.rpartition(".")
+        renamed[f"head.linear.{tensor}" if layer in network.classifiers else f"backbone.{name}"] = value
+    return renamed
+
+
+def _head_left_out(
+    network: ImageNetwork | FeatureNetwork, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> set[str]:
+    """The head's tensors that `state` cannot give: none, those by class, or all."""
+
+    def fits(names: set[str]) -> bool:
+        return names <= given and all(state[name].shape == own[name].shape for name in names)
+
+    given = {name for name in state if name.startswith("head.")}
+    head = {name for name in own if name.startswith("head.")}
+    by_class = {f"head.{name}" for name in network.head.class_tensors}
+    if given <= head and fits(head):
+        return set()
+    return by_class if given <= head and fits(head - by_class) else head
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
