@@ -33,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     def add_edits(one: argparse.ArgumentParser) -> None:
-        text = "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2"
+        text = (
+            "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2; "
+            "a name without = applies the preset of that name in params/, e.g. --set paper-voc clean"
+        )
         one.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
 
     add_edits(add("check", check, "check params.yaml and the data that it names; nothing is run"))

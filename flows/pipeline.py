@@ -90,7 +90,10 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
 
 def add_edits(parser: argparse.ArgumentParser) -> None:
     """The option --set."""
-    text = "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2"
+    text = (
+        "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2; "
+        "a name without = applies the preset of that name in params/, e.g. --set paper-voc clean"
+    )
     parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
 
 

@@ -7,18 +7,22 @@ from typing import Any
 
 from bmix.errors import InputError, nearest
 from bmix.params import Params, apply_edits, parse_params, read_yaml
+from bmix.pipeline.presets import expand_presets
 
 CHECKED = Path(".bmix/checked.json")
 OUTPUTS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots", ".bmix", ".dvc")
 
 
 def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
-    """The content of params.yaml with `key=value` edits applied, plain and typed; InputError names the fault."""
+    """The content of params.yaml with edits applied, plain and typed; InputError names the fault.
+
+    edits: `key=value`, or the name of a preset (`bmix/pipeline/presets.py`).
+    """
     content = read_yaml(Path("params.yaml"))
     base = parse_params(content)
     if not edits:
         return content, base
-    edited = apply_edits(content, edits)
+    edited = apply_edits(content, expand_presets(edits))
     return edited, parse_params(edited, " ".join(["params.yaml", *(f"--set {edit}" for edit in edits)]))
 
 
