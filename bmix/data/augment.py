@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from bmix.data.randaugment import RandAugment
 from bmix.randomness import uniforms
 
 Augment = Callable[[Tensor, np.ndarray], Tensor]
@@ -47,29 +48,6 @@ def gentle(images_B: Tensor, keys_B: np.ndarray) -> Tensor:
     contrast = (1 + draw_B6[:, 4] * CONTRAST)[:, None, None, None]
     brightness = (draw_B6[:, 5] * BRIGHTNESS * 255)[:, None, None, None]
     return ((pixels_B - 127.5) * contrast + 127.5 + brightness).round_().clamp_(0, 255).to(torch.uint8)
-
-
-class RandAugment:
-    """torchvision's RandAugment (2 operations, magnitude 9) with one draw per image, on PIL images, which is faster."""
-
-    def __init__(self, mirror: bool) -> None:
-        from bmix.torchvision_import import torchvision
-
-        transforms = torchvision.transforms.v2
-        steps = [transforms.RandomHorizontalFlip()] if mirror else []
-        self._transform = transforms.Compose([*steps, transforms.RandAugment()])
-        self._to_picture = transforms.functional.to_pil_image
-        self._to_tensor = transforms.functional.pil_to_tensor
-
-    def __call__(self, images_B: Tensor, keys_B: np.ndarray) -> Tensor:
-        """Augment each image under the seed that its key gives; torch's global generator is left as it was."""
-        views = []
-        with torch.random.fork_rng(devices=[]):
-            for image, key in zip(images_B.cpu(), keys_B.tolist(), strict=True):
-                # torch.manual_seed would reseed the accelerators' generators too.
-                torch.default_generator.manual_seed(key >> 1)
-                views.append(self._to_tensor(self._transform(self._to_picture(image))))
-        return torch.stack(views).to(images_B.device)
 
 
 def build_augment(name: str) -> Augment:
