@@ -1,4 +1,4 @@
-"""Benchmarks by name: `python benchmarks/bench.py NAME`; the last line each prints is one JSON object of its figures."""
+"""Benchmarks by name: `python benchmarks/bench.py NAME`; each ends in one line that is a JSON object of its figures."""
 
 from __future__ import annotations
 

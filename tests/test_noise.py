@@ -138,15 +138,18 @@ def test_none_is_a_copy() -> None:
 def test_noise_keeps_its_invariants(kind: str, images: int, classes: int, rate: float, seed: int) -> None:
     true = np.random.default_rng(seed).integers(2, size=(images, classes)).astype(bool)
     before = true.copy()
-    given = inject(true, kind, rate, np.random.default_rng(seed))
+    matrix = np.random.default_rng(seed).dirichlet(np.full(classes, 0.3), size=classes)
+    given = inject(true, kind, rate, np.random.default_rng(seed), matrix)
     assert given.dtype == np.uint8
     assert given.shape == true.shape
     assert set(np.unique(given)) <= {0, 1}
     assert np.array_equal(true, before)
-    assert np.array_equal(given, inject(true, kind, rate, np.random.default_rng(seed)))
-    if kind == "mislabel":
+    assert np.array_equal(given, inject(true, kind, rate, np.random.default_rng(seed), matrix))
+    if kind in ("mislabel", "class-dependent"):
         assert np.array_equal(given.sum(axis=1), true.sum(axis=1))
-    if rate == 0 and kind != "single-positive":
+    if kind in ("missing", "single-positive"):
+        assert (given <= true).all()
+    if rate == 0 and kind not in ("single-positive", "class-dependent"):
         assert np.array_equal(given, true)
 
 
