@@ -1,163 +1,182 @@
-"""A person's own data set: a CSV or parquet with a row per image, and a folder of images.
+"""A person's own data set: a CSV, TSV, parquet or JSONL with a row per image, and a folder of images.
 
 Columns: `path` (below data.root) and `labels`; optional `id` (else the path), `split` (else drawn) and `ignore`. A
-labels cell holds class names joined by one delimiter, the same in the whole file, or, in parquet, a list of names; an
-empty cell is an image that shows no class. The classes are the names seen in training, sorted, or the lines of
-`classes.txt` in data.root.
+labels cell holds class names joined by one delimiter, the same in the whole file, or a list of names; an empty cell is
+an image that shows no class. Without a column `labels`, each further column of 0 and 1 is a class.
+The classes are the names seen in training, sorted, or the 0/1 columns, or the lines of `classes.txt` in data.root.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from bmix.data.manifest import COLUMNS, Manifest, label_matrix, origin, quoted
+from bmix.data.manifest import COLUMNS, SPLIT_PATTERN, Manifest, label_matrix, origin, quoted
+from bmix.data.split_map import refuse_unknown_parts
+from bmix.data.table_columns import Cells
+from bmix.data.table_files import read_cells
+from bmix.data.table_labels import NONE, Entries, class_columns, listed_labels
 from bmix.errors import InputError, nearest
 
-REQUIRED = ["path", "labels"]
-KNOWN = ["path", "labels", "id", "split", "ignore"]
-DELIMITERS = [";", "|", ","]
 CLASSES_FILE = "classes.txt"
 
 
-def read_table(path: Path, root: Path, seed: int) -> Manifest:
+def read_table(path: Path, root: Path, seed: int, split_of: dict[str, str] | None = None) -> Manifest:
     """Read a table into a manifest without digests; its notes tell what was decided here.
 
-    seed: draws the splits of a table without a column `split`. Columns beyond the known ones are left alone.
-    root: where `classes.txt` is looked for. Raises InputError for a file that is missing or unreadable, a missing
-    column, a row with too few or too many cells, an empty path, id or split, two delimiters in one file.
+    seed: draws the splits of a table without a column `split`. Columns beyond the known ones are left alone, unless
+    they are the classes. root: where `classes.txt` is looked for. split_of: value of the column `split` -> split; rows
+    with another value are left out. A label of an image in split unlabelled is left out too.
+    Raises InputError for a file that is missing or malformed, a missing column, a row with too few or too many cells,
+    an empty path, id or split, two delimiters in one file, a cell that is no label, and a class that no training image
+    has.
     """
-    if not path.is_file():
-        raise InputError("data.path", f"{path} is not a file", "a CSV or parquet file", "correct data.path")
-    cells = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    _refuse_missing_columns(cells, path)
-    if cells.empty:
+    cells = read_cells(path)
+    classes = _read_classes(root / CLASSES_FILE)
+    _refuse_no_paths(cells, path)
+    if not len(cells.origins):
         return Manifest(pd.DataFrame(columns=COLUMNS), [])
-    notes: dict[str, str] = {}
-    delimiter = _delimiter(cells, path)
-    if delimiter:
-        notes["labels"] = f'names joined by "{delimiter}"'
-    frame = pd.DataFrame(index=cells.index)
+    frame = pd.DataFrame(index=cells.origins)
     for column in ("path", "id", "split"):
-        if column in cells:
-            frame[column] = _text_column(cells, column, path)
-    for column in ("labels", "ignore"):
-        lists = [_names(cell, delimiter) for cell in cells[column]] if column in cells else [[] for _ in cells.index]
-        frame[column] = pd.Series(lists, index=cells.index, dtype=object)
-    frame["digest"] = ""
+        if column in cells.columns.column_names:
+            frame[column] = _text_column(cells, column)
     if "id" not in frame:
         frame["id"] = frame["path"]
-    classes = _read_classes(root / CLASSES_FILE)
-    notes["classes"] = f"from {CLASSES_FILE}" if classes else "the names seen in training, sorted"
-    if "split" not in frame:
-        seen = classes or _seen(frame["labels"])
-        frame["split"] = _draw_splits(frame, seen, seed, path)
+    notes = {"classes": f"from {CLASSES_FILE}"} if classes else {}
+    if "labels" in cells.names:
+        entries, how = listed_labels(cells, str(path))
+        labels, ignore = entries["labels"], entries.get("ignore", NONE)
+        notes |= {"labels": how} if how else {}
+    else:
+        entries, _ = listed_labels(cells, str(path))
+        labels, ignored, columns, left = class_columns(cells, classes, str(path))
+        ignore = _both(ignored, entries.get("ignore", NONE))
+        notes["labels"] = f"0/1 columns: {quoted(columns)}" + (f"; left alone: {quoted(left)}" if left else "")
+        if not classes:
+            classes, notes["classes"] = columns, "the 0/1 columns, in their order"
+    if split_of:
+        frame, kept_N = _mapped(frame, split_of, path, notes)
+        labels, ignore = labels.at(kept_N), ignore.at(kept_N)
+    if "split" in frame:
+        labels, ignore = _without_unlabelled(frame, labels, ignore, notes)
+    else:
+        seen = classes or labels.seen(np.ones(len(frame), bool))
+        _refuse_unknown(frame, labels, seen, path)
+        frame["split"] = _draw_splits(labels.lists(len(frame), seen), seen, seed)
         notes["splits"] = f"drawn for data.seed {seed}, stratified by the labels"
-    classes = classes or _seen(frame.loc[frame["split"] == "train", "labels"])
-    column_of = {name: column for column, name in enumerate(classes)}
-    for column in ("labels", "ignore"):
-        frame[column] = [sorted(set(row), key=lambda name: (column_of.get(name, -1), name)) for row in frame[column]]
+    training_N = (frame["split"] == "train").to_numpy()
+    if not classes:
+        classes, notes["classes"] = labels.seen(training_N), "the names seen in training, sorted"
+        _refuse_untrained(frame, labels, ignore, classes)
+    for column, entries_of in (("labels", labels), ("ignore", ignore)):
+        frame[column] = pd.Series(entries_of.lists(len(frame), classes), index=frame.index, dtype=object)
+    frame["digest"] = ""
     return Manifest(frame[COLUMNS], classes, notes)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The cells as text, indexed by origin. Byte order mark, Windows line ends and blank lines are accepted."""
-    rows, origins = [], []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            for row in reader:
-                if not row:
-                    continue
-                origins.append(f"{path}, line {reader.line_num}")
-                if len(row) != len(header):
-                    raise InputError(
-                        origins[-1],
-                        f"{len(row)} cells",
-                        f"{len(header)}, as in the header",
-                        'add or remove commas; put a cell that holds commas in quotes: "cat,dog"',
-                    )
-                rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            str(path), f"not readable as CSV: {error}", "CSV in UTF-8, commas between the cells", "save it as such"
-        ) from error
-    repeated = [name for name in KNOWN if header.count(name) > 1]
-    if repeated:
-        raise InputError(str(path), f"column {repeated[0]} stands there twice", "each column once", "remove one")
-    return pd.DataFrame(rows, columns=header, index=pd.Index(origins, name="origin", dtype=object), dtype=object)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        cells = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), f"not readable as parquet: {error}", "a parquet file", "write it anew") from error
-    origins = [f"{path}, row {number}" for number in range(1, len(cells) + 1)]
-    return cells.set_index(pd.Index(origins, name="origin", dtype=object))
-
-
-def _refuse_missing_columns(cells: pd.DataFrame, path: Path) -> None:
-    missing = [name for name in REQUIRED if name not in cells]
-    if missing:
-        found = [str(name) for name in cells.columns]
-        hint = nearest(missing[0], found).replace("Did you mean", "Is it")
+def _refuse_no_paths(cells: Cells, path: Path) -> None:
+    missing = [name for name in ("path", "labels") if name not in cells.names]
+    if "path" in missing:
+        hint = nearest("path", cells.names).replace("Did you mean", "Is it")
         raise InputError(
             str(path),
-            f"no column {' and no column '.join(missing)}; columns found: {quoted(found) or 'none'}",
-            "columns path and labels, optional id, split, ignore, with commas between them",
+            f"no column {' and no column '.join(missing)}; columns found: {quoted(cells.names) or 'none'}",
+            "columns path and labels, optional id, split, ignore, with "
+            + ("tabs" if path.suffix.lower() in (".tsv", ".tab") else "commas")
+            + " between them",
             f"rename or add the column.{hint}",
         )
 
 
-def _text_column(cells: pd.DataFrame, column: str, path: Path) -> pd.Series:
+def _text_column(cells: Cells, column: str) -> pd.Series:
     """A column of text without blanks around it; InputError where a cell is empty."""
-    text = cells[column].map(lambda cell: "" if _is_missing(cell) else str(cell).strip())
-    if (text == "").any():
-        position = int(np.argmax(text == ""))
+    values = cells.columns[column]
+    try:
+        text = pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
+    except pa.ArrowException as error:
         raise InputError(
-            origin(cells, position, str(path)), f"{column} is empty", f"a {column} in every row", "fill it in"
-        )
-    return text
+            f"{cells.origins[0].rpartition(',')[0]}, column {column}",
+            f"values of type {values.type}",
+            "text",
+            "convert the column to text",
+        ) from error
+    empty = np.flatnonzero(np.asarray(pc.equal(text, "")))
+    if len(empty):
+        raise InputError(str(cells.origins[empty[0]]), f"{column} is empty", f"a {column} in every row", "fill it in")
+    return pd.Series(text.to_pandas().to_numpy(), index=cells.origins, dtype="str")
 
 
-def _delimiter(cells: pd.DataFrame, path: Path) -> str:
-    """What joins the names in the text cells of this file: ; or | where one occurs, else the comma; '' without any."""
-    texts = []
-    for column in [column for column in ("labels", "ignore") if column in cells]:
-        for position, cell in enumerate(cells[column]):
-            if isinstance(cell, str):
-                texts.append(cell)
-                if cell.lstrip().startswith("["):
-                    raise InputError(
-                        origin(cells, position, str(path)),
-                        f"{column} is a list in brackets: {cell}",
-                        "names joined by ;",
-                        "write cat;dog instead of ['cat', 'dog'], or give the table as parquet with lists",
-                    )
-    found = [delimiter for delimiter in DELIMITERS if any(delimiter in text for text in texts)]
-    if ";" in found and "|" in found:
+def _both(first: Entries, second: Entries) -> Entries:
+    names = list(dict.fromkeys([*first.names, *second.names]))
+    code_of = {name: code for code, name in enumerate(names)}
+    codes = np.array([code_of[name] for name in second.names], np.int64)[second.codes]
+    return Entries(np.concatenate([first.rows, second.rows]), np.concatenate([first.codes, codes]), names)
+
+
+def _mapped(
+    frame: pd.DataFrame, split_of: dict[str, str], path: Path, notes: dict[str, str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows whose split is a part in split_of, under its split; and which rows these are, bool (N,)."""
+    if "split" not in frame:
         raise InputError(
-            str(path), 'both ";" and "|" in labels', "one of them between the names", "replace one of them"
+            "data.splits", f"{path} has no column split", "a column that names the parts", "set it to auto"
         )
-    return found[0] if found else ""
+    codes_N, parts = pd.factorize(frame["split"])
+    refuse_unknown_parts(split_of, [str(part) for part in parts], f"column split of {path}")
+    splits = np.array([split_of.get(part, "") for part in parts], dtype=object)[codes_N]
+    kept_N = splits != ""
+    if not kept_N.all():
+        left = quoted(str(part) for part in parts if part not in split_of)
+        notes["left out"] = f"{int((~kept_N).sum())} rows of the parts {left}, which data.splits does not name"
+    return frame[kept_N].assign(split=splits[kept_N].astype("str")), kept_N
 
 
-def _names(cell: Any, delimiter: str) -> list[str]:
-    if isinstance(cell, str):
-        parts = cell.split(delimiter) if delimiter else [cell]
-    else:
-        parts = [] if _is_missing(cell) else [str(name) for name in cell if not _is_missing(name)]
-    return [name for part in parts if (name := part.strip())]
+def _without_unlabelled(
+    frame: pd.DataFrame, labels: Entries, ignore: Entries, notes: dict[str, str]
+) -> tuple[Entries, Entries]:
+    unlabelled_N = (frame["split"] == "unlabelled").to_numpy()
+    labelled = int((np.bincount(labels.rows, minlength=len(frame))[unlabelled_N] > 0).sum())
+    if labelled:
+        notes["unlabelled"] = f"the labels of {labelled} images in split unlabelled are left out"
+    return labels.without(unlabelled_N), ignore.without(unlabelled_N)
 
 
-def _is_missing(cell: Any) -> bool:
-    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
+def _refuse_unknown(frame: pd.DataFrame, labels: Entries, classes: list[str], path: Path) -> None:
+    """Before splits are drawn by the labels: InputError for one that is not in classes.txt."""
+    unknown = ~np.isin(labels.codes, [code for code, name in enumerate(labels.names) if name in set(classes)])
+    if unknown.any():
+        first = np.flatnonzero(unknown)[np.argmin(labels.rows[unknown])]
+        name = labels.names[labels.codes[first]]
+        raise InputError(
+            origin(frame, int(labels.rows[first]), str(path)),
+            f'labels: "{name}" is not in the class list',
+            f"one of {quoted(classes)}",
+            f"correct the name, or add it to {CLASSES_FILE}.{nearest(name, classes)}",
+        )
+
+
+def _refuse_untrained(frame: pd.DataFrame, labels: Entries, ignore: Entries, classes: list[str]) -> None:
+    """InputError for a name that no training image is labelled with, once every split is one that bmix knows."""
+    if not classes or not all(SPLIT_PATTERN.fullmatch(split) for split in frame["split"].unique()):
+        return
+    for column, entries in (("labels", labels), ("ignore", ignore)):
+        unknown_codes = [code for code, name in enumerate(entries.names) if name not in set(classes)]
+        unknown = np.isin(entries.codes, unknown_codes)
+        if unknown.any():
+            first = np.flatnonzero(unknown)[np.argmin(entries.rows[unknown])]
+            name, row = entries.names[entries.codes[first]], int(entries.rows[first])
+            images = len(np.unique(entries.rows[entries.codes == entries.codes[first]]))
+            raise InputError(
+                str(frame.index[row]),
+                f'{column}: "{name}" is not in the class list: {images} image{"s" * (images > 1)} '
+                f"with it, the first in split {frame['split'].iloc[row]}, and no training image labelled with it",
+                f"one of {quoted(classes)} (the names seen in training, sorted)",
+                f"correct the name, label training images with it, or remove it.{nearest(name, classes)}",
+            )
 
 
 def _read_classes(path: Path) -> list[str]:
@@ -169,28 +188,21 @@ def _read_classes(path: Path) -> list[str]:
         raise InputError(
             str(path), f"not readable: {error}", "a class per line, in UTF-8", "save it as such"
         ) from error
-    names = [name for line in lines if (name := line.strip())]
-    repeated = [name for position, name in enumerate(names) if name in names[:position]]
-    if repeated:
-        raise InputError(str(path), f'"{repeated[0]}" stands there twice', "each class on one line", "remove one")
-    return names
-
-
-def _seen(lists: pd.Series) -> list[str]:
-    return sorted({name for row in lists for name in row})
-
-
-def _draw_splits(frame: pd.DataFrame, classes: list[str], seed: int, path: Path) -> np.ndarray:
-    known = set(classes)
-    for position, row in enumerate(frame["labels"]):
-        if unknown := [name for name in row if name not in known]:
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name = line.strip()
+        if name and first_line.setdefault(name, number) != number:
             raise InputError(
-                origin(frame, position, str(path)),
-                f'labels: "{unknown[0]}" is not in the class list',
-                f"one of {quoted(classes)}",
-                f"correct the name, or add it to {CLASSES_FILE}.{nearest(unknown[0], classes)}",
+                f"{path}, line {number}",
+                f'"{name}" stands there twice, first in line {first_line[name]}',
+                "each class on one line",
+                "remove one",
             )
+    return list(first_line)
+
+
+def _draw_splits(lists: list[list[str]], classes: list[str], seed: int) -> np.ndarray:
     # Comes with torch, which takes seconds to import; a table that names its splits does without.
     from bmix.data.splits import stratified_splits
 
-    return stratified_splits(label_matrix(frame["labels"], classes), seed)
+    return stratified_splits(label_matrix(lists, classes), seed)
