@@ -138,7 +138,8 @@ class Params(Section):
     @property
     def image_root(self) -> Path:
         """The folder that the manifest's paths start from."""
-        return Path("data/prepared/images") if self.data.source == "digits" else Path(self.data.root)
+        made = self.data.source in ("digits", "features")
+        return Path("data/prepared/images") if made else Path(self.data.root)
 
     def flat(self) -> dict[str, Any]:
         """Every value under its dotted key, in the file's order."""

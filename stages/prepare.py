@@ -8,21 +8,24 @@ from bmix import console
 from bmix.data.facts import facts, facts_table
 from bmix.data.manifest import write_manifest
 from bmix.data.sources import prepare
+from bmix.evaluation.data_figures import class_frequencies
 from bmix.files import replaced_folder, write_json
 from bmix.params import load_params
+from bmix.tracking.destination import project_root
 from bmix.tracking.timings import stage_timing
 
 PREPARED = Path("data/prepared")
 
 
 def main() -> None:
-    """Read params.yaml and the source; write manifest.parquet, classes.json, facts.json and a source's own images/."""
+    """Read params.yaml and the source; write manifest.parquet, classes.json, facts.json, classes.png, own images/."""
     with stage_timing("prepare"), replaced_folder(PREPARED) as folder:
         params = load_params()
-        manifest = prepare(params.data, folder / "images")
+        manifest = prepare(params.data, folder / "images", memo=project_root() / ".bmix" / "image-digests.npz")
         summary = facts(manifest, params.evaluate.many, params.evaluate.medium)
         write_manifest(manifest, folder)
         write_json(folder / "facts.json", summary)
+        class_frequencies(summary, folder / "classes.png")
         print(facts_table(summary))
 
 

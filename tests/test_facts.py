@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from bmix.data.facts import facts, facts_table
 from bmix.data.manifest import COLUMNS, Manifest, label_lists
+from bmix.evaluation.data_figures import class_frequencies
 
 CELLS = st.integers(1, 12).flatmap(lambda n: arrays(np.int8, (n, 3), elements=st.integers(-1, 1)))
 
@@ -76,7 +79,9 @@ def test_the_table_can_be_read() -> None:
     train = np.array([[1, 1], [1, 0], [1, -1], [0, 0]])
     manifest = manifest_of(train, np.array([[0, 1]]))
     manifest.notes["splits"] = "drawn"
-    assert facts_table(facts(manifest, many=3, medium=2)) == "\n".join(
+    found = facts(manifest, many=3, medium=2)
+    found["membership"] = {"train": "0123456789abcdef", "val": "fedcba9876543210"}
+    assert facts_table(found) == "\n".join(
         [
             "class             train   val  group",
             "c0                    3     0  many",
@@ -90,7 +95,32 @@ def test_the_table_can_be_read() -> None:
             "negatives per positive (eq. 13)  0.75",
             "labels per positive              1.75",
             "ignored labels                   1",
+            "membership of train                0123456789abcdef",
+            "membership of val                  fedcba9876543210",
             "",
             "splits: drawn",
         ]
     )
+
+
+def test_membership_tells_which_images_a_split_holds_whatever_their_order() -> None:
+    manifest = manifest_of(np.array([[1], [1], [0]]), np.array([[1]]))
+    before = facts(manifest, many=3, medium=2)["membership"]
+    shuffled = Manifest(manifest.frame.iloc[[2, 3, 0, 1]].reset_index(drop=True), manifest.classes)
+    assert facts(shuffled, many=3, medium=2)["membership"] == before
+    edited = Manifest(manifest.frame.assign(digest=["", "", "ab", ""]), manifest.classes)
+    after = facts(edited, many=3, medium=2)["membership"]
+    assert after["train"] != before["train"]
+    assert after["val"] == before["val"]
+    assert all(len(digest) == 16 for digest in before.values())
+
+
+def test_the_picture_of_the_classes_has_equal_bytes_every_time(tmp_path: Path) -> None:
+    many = np.triu(np.ones((130, 130), np.int8))
+    for number, cells in enumerate((np.array([[1, 1, 0], [1, 0, 0]]), many)):
+        found = facts(manifest_of(cells), many=60, medium=20)
+        for name in ("a", "b"):
+            class_frequencies(found, tmp_path / f"{number}{name}.png")
+        assert (tmp_path / f"{number}a.png").read_bytes() == (tmp_path / f"{number}b.png").read_bytes()
+        with Image.open(tmp_path / f"{number}a.png") as picture:
+            assert picture.width >= 600

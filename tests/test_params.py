@@ -86,7 +86,7 @@ def test_an_unknown_choice_names_the_nearest(content: dict[str, Any]) -> None:
     content["noise"]["kind"] = "mislable"
     error = refused(content)
     assert error.found == "noise.kind is 'mislable'"
-    assert "'none', 'mislabel', 'flip' or 'single-positive'" in error.expected
+    assert "'none', 'mislabel', 'flip', 'single-positive', 'missing' or 'class-dependent'" in error.expected
     assert 'Did you mean "mislabel"?' in error.remedy
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bmix.data.sources import check, prepare
+from bmix.data.sources import prepare
 from bmix.errors import InputError
 from bmix.params import Params, load_params
+from bmix.pipeline.data_check import check_data as check
 from tests.tiny import REPOSITORY, write_params, write_table, write_voc
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from bmix.data.manifest import Manifest
+from bmix.data.manifest import Manifest, label_counts
 
 Facts = dict[str, Any]
 
@@ -19,15 +21,16 @@ def facts(manifest: Manifest, many: int, medium: int) -> Facts:
     `labels_per_image`: per split `mean`, `max` and `without_label` (a share); `imbalance_ratio` (eq. 12: most over
     fewest positives of a class), `positive_negative_ratio` (eq. 13: negatives over positives) and
     `labels_per_positive` (all cells over positives), these three of the training split, null where it lacks a
-    positive; `groups`: per group its classes; `notes`. Ignored cells are neither positives nor negatives.
+    positive; `groups`: per group its classes; `membership`: per split a digest of the ids and contents of its images;
+    `notes`: what the source and the checks decided or found. Ignored cells are neither positives nor negatives.
     """
     splits = [split for split in manifest.splits() if split != "unlabelled"]
-    labels = {split: manifest.labels(split) for split in splits}
-    ignored = {split: manifest.ignored(split) for split in splits}
-    positives = {split: labels[split].sum(0, dtype=np.int64) for split in splits}
+    rows = {split: manifest.rows(split) for split in splits}
+    positives = {split: label_counts(rows[split]["labels"], manifest.classes) for split in splits}
+    ignored = {split: label_counts(rows[split]["ignore"], manifest.classes) for split in splits}
     train_K = positives["train"]
     total = int(train_K.sum())
-    cells = int((~ignored["train"]).sum())
+    cells = len(rows["train"]) * len(manifest.classes) - int(ignored["train"].sum())
     group_K = np.where(train_K >= many, "many", np.where(train_K >= medium, "medium", "few")).tolist()
     return {
         "images": {split: len(manifest.rows(split)) for split in manifest.splits()},
@@ -35,11 +38,11 @@ def facts(manifest: Manifest, many: int, medium: int) -> Facts:
             name: {
                 "group": group_K[column],
                 "positives": {split: int(positives[split][column]) for split in splits},
-                "ignored": {split: int(ignored[split][:, column].sum()) for split in splits},
+                "ignored": {split: int(ignored[split][column]) for split in splits},
             }
             for column, name in enumerate(manifest.classes)
         },
-        "labels_per_image": {split: _labels_per_image(labels[split]) for split in splits},
+        "labels_per_image": {split: _labels_per_image(rows[split]["labels"]) for split in splits},
         "imbalance_ratio": float(train_K.max() / train_K.min()) if train_K.all() else None,
         "positive_negative_ratio": (cells - total) / total if total else None,
         "labels_per_positive": cells / total if total else None,
@@ -47,12 +50,19 @@ def facts(manifest: Manifest, many: int, medium: int) -> Facts:
             group: [name for name, own in zip(manifest.classes, group_K, strict=True) if own == group]
             for group in ("many", "medium", "few")
         },
+        "membership": {split: _membership(manifest.rows(split)) for split in manifest.splits()},
         "notes": dict(manifest.notes),
     }
 
 
-def _labels_per_image(labels_NK: np.ndarray) -> dict[str, float]:
-    count_N = labels_NK.sum(1, dtype=np.int64)
+def _membership(rows: pd.DataFrame) -> str:
+    """16 hex digits of which images a split holds, by id and content, whatever their order."""
+    members = "\n".join(sorted(f"{name}\0{digest}" for name, digest in zip(rows["id"], rows["digest"], strict=True)))
+    return hashlib.blake2b(members.encode(), digest_size=8).hexdigest()
+
+
+def _labels_per_image(lists: pd.Series) -> dict[str, float]:
+    count_N = lists.map(len).to_numpy(np.int64)
     return {
         "mean": float(count_N.mean()),
         "max": int(count_N.max()),
@@ -89,8 +99,9 @@ def facts_table(facts: Facts) -> str:
         f"labels per positive              {_number(facts['labels_per_positive'])}",
         *([f"ignored labels                   {ignored}"] if ignored else []),
     ]
+    members = [f"membership of {split:<20} {digest}" for split, digest in facts["membership"].items()]
     notes = [f"{name}: {note}" for name, note in facts["notes"].items()]
-    return "\n".join([*(_line(row, widths) for row in body), "", *ratios, *([""] if notes else []), *notes])
+    return "\n".join([*(_line(row, widths) for row in body), "", *ratios, *members, *([""] if notes else []), *notes])
 
 
 def _line(row: list[str], widths: list[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -64,13 +65,19 @@ class Manifest:
         return sorted(self.frame["split"].unique(), key=lambda name: (SPLIT_NAMES.index(name.split("-")[0]), name))
 
 
+def label_counts(lists: pd.Series, classes: list[str]) -> np.ndarray:
+    """How many rows name each class, int64 (K,), without a matrix of cells; names beyond `classes` are left out."""
+    columns = pd.Index(classes).get_indexer(pd.Index(_flat(lists), dtype=object))
+    return np.bincount(columns[columns >= 0], minlength=len(classes))
+
+
 def label_matrix(lists: Iterable[list[str]], classes: list[str]) -> np.ndarray:
     """Lists of class names as uint8 (N, K) of 0/1, columns in the order of `classes`.
 
     Raises InputError for a name that is not among the classes.
     """
     lists = list(lists)
-    names = [name for row in lists for name in row]
+    names = _flat(lists)
     columns = pd.Index(classes).get_indexer(pd.Index(names, dtype=object))
     if (columns < 0).any():
         name = names[int(np.argmin(columns))]
@@ -83,6 +90,10 @@ def label_matrix(lists: Iterable[list[str]], classes: list[str]) -> np.ndarray:
     labels_NK = np.zeros((len(lists), len(classes)), np.uint8)
     labels_NK[np.repeat(np.arange(len(lists)), [len(row) for row in lists]), columns] = 1
     return labels_NK
+
+
+def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
+    return list(chain.from_iterable(lists))
 
 
 def label_lists(labels_NK: np.ndarray, classes: list[str]) -> list[list[str]]:
@@ -144,7 +155,7 @@ def validate(manifest: Manifest, where: str) -> None:
     _refuse_contradictions(frame, where)
     if not (frame["split"] == "train").any():
         raise InputError(where, "no image in split train", "images to train on", 'give training images split "train"')
-    positives_K = manifest.labels("train").sum(0)
+    positives_K = label_counts(manifest.rows("train")["labels"], manifest.classes)
     if not positives_K.all():
         absent = [name for name, count in zip(manifest.classes, positives_K, strict=True) if count == 0]
         raise InputError(
@@ -226,18 +237,19 @@ def _refuse_bad_paths(frame: pd.DataFrame, where: str) -> None:
 
 
 def _refuse_unknown_classes(manifest: Manifest, where: str) -> None:
+    known = set(manifest.classes)
     for column in ("labels", "ignore"):
-        exploded = manifest.frame[column].reset_index(drop=True).explode().dropna()
-        unknown = exploded[~exploded.isin(manifest.classes)]
-        if len(unknown):
-            name = str(unknown.iloc[0])
-            source = manifest.notes.get("classes")
-            raise InputError(
-                origin(manifest.frame, int(unknown.index[0]), where),
-                f'{column}: "{name}" is not in the class list',
-                f"one of {quoted(manifest.classes)}" + (f" ({source})" if source else ""),
-                f"correct the name, or see that it is among the classes.{nearest(name, manifest.classes)}",
-            )
+        lists = manifest.frame[column]
+        if known.issuperset(_flat(lists)):
+            continue
+        position, name = next((row, name) for row, names in enumerate(lists) for name in names if name not in known)
+        source = manifest.notes.get("classes")
+        raise InputError(
+            origin(manifest.frame, position, where),
+            f'{column}: "{name}" is not in the class list',
+            f"one of {quoted(manifest.classes)}" + (f" ({source})" if source else ""),
+            f"correct the name, or see that it is among the classes.{nearest(name, manifest.classes)}",
+        )
 
 
 def _refuse_contradictions(frame: pd.DataFrame, where: str) -> None:

@@ -2,124 +2,112 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import bmix
 from bmix.data.manifest import COLUMNS, Manifest, validate
-from bmix.data.table import CLASSES_FILE, read_table
+from bmix.data.screening import drop_empty, screen_overlap
+from bmix.data.split_map import parse_splits
 from bmix.data.verify import verify
-from bmix.data.voc import SPLITS, read_voc, year_folder
-from bmix.errors import InputError, nearest
-from bmix.files import read_json, write_json
+from bmix.errors import InputError
 
 if TYPE_CHECKING:
-    from bmix.params import DataParams, Params
+    from bmix.params import DataParams
 
 
-def prepare(data: DataParams, images_folder: Path) -> Manifest:
+def prepare(data: DataParams, images_folder: Path, memo: Path | None = None) -> Manifest:
     """The manifest of the data that params name, valid and with the digest of every image.
 
-    images_folder: where a source that makes its images (digits) writes them; untouched by the others.
-    Raises InputError for whatever `check` refuses.
+    images_folder: where a source that makes its images (digits, features) writes them; untouched by the others.
+    memo: a file that keeps the digests of images by path, size and time of change; what is unchanged is not read again.
+    Raises InputError for whatever cannot be used.
     """
-    if data.source == "digits":
-        from bmix.data.digits import compose
-
-        frame, classes = compose(Path(data.path), data.seed, data.image_size, images_folder)
-        manifest, root = Manifest(frame.assign(digest="")[COLUMNS], classes), images_folder
-    else:
-        manifest, root = _read(data), Path(data.root)
-    validate(manifest, data.path)
-    verified = verify(manifest, root, data.path)
-    return Manifest(verified.frame.reset_index(drop=True), verified.classes, verified.notes)
+    root = images_folder if data.source == "digits" else Path(data.root)
+    manifest = read(data, images_folder)
+    if data.source != "features":
+        manifest = verify(manifest, root, data.path, unreadable=data.unreadable, memo=memo)
+        validate(manifest, data.path)
+    manifest = screen_overlap(manifest, data.path, data.overlap)
+    return Manifest(manifest.frame.reset_index(drop=True), manifest.classes, manifest.notes)
 
 
-def check(params: Params, memo: Path | None = None) -> None:
-    """Refuse, before any stage runs, the data that `prepare` would refuse, and an `evaluate.split` without images.
+def read(data: DataParams, images_folder: Path | None = None) -> Manifest:
+    """The manifest of the data that params name, valid, before its images are looked at.
 
-    memo: a file that remembers a success, by the params and by path, size and time of change of every file looked at;
-    while it holds, no file is opened. None: nothing is remembered. Of digits only the recipe is read.
-    Raises InputError.
+    images_folder: None where a source that makes its images shall not write them.
     """
-    data, split = params.data, params.evaluate.split
-    if data.source == "digits":
-        from bmix.data.digits import check_recipe
-
-        # The scenes are composed elsewhere, but DVC refuses to run a stage of which a dependency does not exist.
-        _refuse_missing_root(data)
-        recipe = check_recipe(Path(data.path))
-        _refuse_missing_split(list(recipe.scenes.model_dump(by_alias=True)), split, data.path)
-        return
-    if memo is not None and _remembered(params, memo):
-        return
-    manifest = _read(data)
+    manifest = _READERS[data.source](data, images_folder)
+    if data.empty == "drop":
+        manifest = drop_empty(manifest)
     validate(manifest, data.path)
-    _refuse_missing_split(manifest.splits(), split, data.path)
-    files = _files(data, manifest)
-    # Before the images are decoded: one that is edited meanwhile must not pass for checked.
-    state = _state(params, files)
-    verify(manifest, Path(data.root), data.path)
-    if memo is not None:
-        write_json(memo, {"state": state, "files": files})
+    return manifest
 
 
-def _read(data: DataParams) -> Manifest:
-    _refuse_missing_root(data)
-    path, root = Path(data.path), Path(data.root)
-    return read_voc(path, root) if data.source == "voc" else read_table(path, root, data.seed)
-
-
-def _refuse_missing_root(data: DataParams) -> None:
+def refuse_missing_root(data: DataParams) -> None:
+    """InputError where the folder of the images is not there."""
     if not Path(data.root).is_dir():
         raise InputError(
             "data.root", f"{data.root} is not a folder", "the folder that holds the images", "correct data.root"
         )
 
 
-def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
-    if split not in present:
-        others = [name for name in present if name not in ("train", "unlabelled")]
-        raise InputError(
-            "evaluate.split",
-            f'split "{split}" has no image in {where}',
-            f"a split with images: {', '.join(others) or 'there is none beside train'}",
-            f"set evaluate.split to one of them.{nearest(split, others)}"
-            if others
-            else "give some images the split val or test",
-        )
+def _digits(data: DataParams, images_folder: Path | None) -> Manifest:
+    from bmix.data.digits import compose
+
+    if images_folder is None:
+        raise ValueError("the scenes are made in a folder")
+    frame, classes = compose(Path(data.path), data.seed, data.image_size, images_folder)
+    return Manifest(frame.assign(digest="")[COLUMNS], classes)
 
 
-def _files(data: DataParams, manifest: Manifest) -> list[str]:
-    """Every file that decides what `check` says, those included whose appearance would change it."""
-    root = PurePosixPath(data.root)
-    images = [str(root / path) for path in manifest.frame["path"]]
-    if data.source == "table":
-        return [data.path, str(root / CLASSES_FILE), *images]
-    year = PurePosixPath(year_folder(Path(data.path)))
-    lists = [str(year / "ImageSets" / "Main" / f"{split}.txt") for split in SPLITS]
-    return [*lists, *(str(year / "Annotations" / f"{name}.xml") for name in manifest.frame["id"]), *images]
+def _table(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.data.table import read_table
+
+    refuse_missing_root(data)
+    return read_table(Path(data.path), Path(data.root), data.seed, parse_splits(data.splits))
 
 
-def _state(params: Params, files: Iterable[str]) -> str:
-    """A digest of the params and of each file's path, size and time of change, or of its absence."""
-    settings = [bmix.__version__, params.data.model_dump(), params.evaluate.split, str(Path.cwd())]
-    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
-    for path in files:
-        try:
-            status = Path(path).stat()
-            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-        except OSError:
-            digest.update(f"{path}\0absent\0".encode())
-    return digest.hexdigest()
+def _voc(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.data.voc import read_voc
+
+    refuse_missing_root(data)
+    return read_voc(Path(data.path), Path(data.root), parse_splits(data.splits), data.difficult)
 
 
-def _remembered(params: Params, memo: Path) -> bool:
-    try:
-        remembered = read_json(memo)
-        return bool(remembered["state"] == _state(params, remembered["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def _coco(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.data.coco import read_coco
+
+    refuse_missing_root(data)
+    return read_coco(Path(data.path), Path(data.root), parse_splits(data.splits), data.crowd)
+
+
+def _deepfashion(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.data.deepfashion import read_deepfashion
+
+    refuse_missing_root(data)
+    return read_deepfashion(Path(data.path), Path(data.root), parse_splits(data.splits))
+
+
+def _folder(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.data.folder import read_folder
+
+    refuse_missing_root(data)
+    return read_folder(Path(data.path), Path(data.root), parse_splits(data.splits), data.seed)
+
+
+def _features(data: DataParams, images_folder: Path | None) -> Manifest:
+    from bmix.data.features import read_features
+
+    return read_features(Path(data.path), parse_splits(data.splits), data.seed, images_folder)
+
+
+_READERS: dict[str, Callable[[DataParams, Path | None], Manifest]] = {
+    "digits": _digits,
+    "table": _table,
+    "voc": _voc,
+    "coco": _coco,
+    "deepfashion": _deepfashion,
+    "folder": _folder,
+    "features": _features,
+}

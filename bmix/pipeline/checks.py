@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from bmix.errors import InputError, nearest
 from bmix.params import Params, apply_edits, parse_params, read_yaml
+from bmix.pipeline.data_check import check_data
 from bmix.pipeline.presets import expand_presets
 
-CHECKED = Path(".bmix/checked.json")
+CHECKED, DIGESTS = Path(".bmix/checked.json"), Path(".bmix/image-digests.npz")
 OUTPUTS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots", ".bmix", ".dvc")
 
 
@@ -33,10 +35,9 @@ def check_inputs(params: Params) -> None:
     file, the row or key, and the remedy.
     """
     _check_root(params)
+    _check_network(params)
     _check_weights(params)
-    from bmix.data.sources import check
-
-    check(params, memo=CHECKED)
+    check_data(params, memo=CHECKED, digests=DIGESTS)
 
 
 def _check_root(params: Params) -> None:
@@ -54,12 +55,40 @@ def _check_root(params: Params) -> None:
                 )
 
 
+def _check_network(params: Params) -> None:
+    backbone, head, source = params.model.backbone, params.model.head, params.data.source
+    if (backbone == "identity") != (source == "features"):
+        raise InputError(
+            "params.yaml, model.backbone",
+            f"{backbone}, with data.source {source}",
+            "identity with features, another backbone with images",
+            "set model.backbone to identity"
+            if source == "features"
+            else "choose a backbone for images, e.g. resnet50, or data.source features",
+        )
+    if backbone == "identity" and head == "decoder":
+        raise InputError(
+            "params.yaml, model.head",
+            "decoder, which looks at places in an image, and features have none",
+            "linear or mlp",
+            "correct it",
+        )
+    through_timm = backbone in ("tresnet_l", "efficientnet_lite0") or backbone.startswith("timm/")
+    if through_timm and importlib.util.find_spec("timm") is None:
+        raise InputError(
+            "params.yaml, model.backbone",
+            f"{backbone} comes from timm, which is not installed",
+            "timm beside bmix",
+            'install it: pip install "bmix[timm]", or choose small or a resnet',
+        )
+
+
 def _check_weights(params: Params) -> None:
     backbone, weights = params.model.backbone, params.model.weights
-    if weights == "imagenet" and backbone == "small":
+    if weights == "imagenet" and backbone in ("small", "identity"):
         raise InputError(
             "params.yaml, model.weights",
-            "imagenet, but the backbone small was never trained on ImageNet",
+            f"imagenet, but the backbone {backbone} was never trained on ImageNet",
             "none or a weights file for this backbone",
             "set model.weights to none, or model.backbone to resnet18 or resnet50",
         )

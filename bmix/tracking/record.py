@@ -22,6 +22,7 @@ from bmix.tracking.digests import LOCK_FILE, PARAMS_FILE, digest, file_digest, l
 from bmix.tracking.timings import read_timing
 
 MANIFEST, FACTS = Path("data/prepared/manifest.parquet"), Path("data/prepared/facts.json")
+CLASSES_PICTURE = Path("data/prepared/classes.png")
 LABELS, NOISE = Path("data/noisy/labels.parquet"), Path("data/noisy/noise.json")
 HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
 VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
@@ -94,8 +95,9 @@ def read_record() -> Record:
     _refuse_other_params(params.flat(), locked_params(locked.values()))
     _refuse_missing_files()
     training, evaluation = _datasets(params)
+    facts = read_json(FACTS)
     contents = {
-        "prepare": StageContent(_points(tables.overall_numbers(read_json(FACTS))), _files(FACTS)),
+        "prepare": StageContent(_points(tables.overall_numbers(facts)), _files(FACTS, CLASSES_PICTURE)),
         "noise": StageContent(_points(tables.overall_numbers(read_json(NOISE))), _files(NOISE)),
         "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
         "train": StageContent(_epoch_points(params, warmup=False), _files(*TRAINED), [training]),
@@ -105,7 +107,7 @@ def read_record() -> Record:
         name=run_name(params.flat()),
         params=params.flat(),
         lock_digest=digest(locked),
-        tags=version_tags(),
+        tags=version_tags() | membership_tags(facts),
         metrics=_points(tables.result_numbers(read_json(METRICS))),
         files=[*_files(REPORT, METRICS, PARAMS_FILE, LOCK_FILE), (VERDICTS, "labels"), *_plots()],
         tables=_label_tables(),
@@ -124,6 +126,11 @@ def run_name(params: dict[str, Any]) -> str:
     managed = params["training.recipe"] == "balancemix" and switches
     recipe = f"balancemix without {', '.join(switches)}" if managed else params["training.recipe"]
     return " · ".join([recipe, params["data.source"], noise, seeds])
+
+
+def membership_tags(facts: dict[str, Any]) -> dict[str, str]:
+    """Per split the digest of the images that it holds: runs with equal tags were measured on equal data."""
+    return {f"data.membership.{split}": digest for split, digest in facts["membership"].items()}
 
 
 def version_tags() -> dict[str, str]:
@@ -164,7 +171,7 @@ def _refuse_other_params(current: dict[str, Any], locked: dict[str, Any]) -> Non
 
 
 def _refuse_missing_files() -> None:
-    for path in (MANIFEST, FACTS, LABELS, NOISE, *TRAINED, VERDICTS, METRICS, REPORT, PLOTS):
+    for path in (MANIFEST, FACTS, CLASSES_PICTURE, LABELS, NOISE, *TRAINED, VERDICTS, METRICS, REPORT, PLOTS):
         if not path.exists():
             remedy = "run `dvc checkout`, which restores outputs, or `dvc repro`, which makes them"
             raise InputError(str(path), "no such file or folder", "the outputs that dvc.lock lists", remedy)

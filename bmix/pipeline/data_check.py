@@ -1,0 +1,116 @@
+"""Data that a stage would refuse is refused before any stage runs, and what was found good is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bmix
+from bmix.errors import InputError, nearest
+from bmix.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from bmix.params import Params
+
+
+def check_data(params: Params, memo: Path | None = None, digests: Path | None = None) -> None:
+    """Refuse the data that `prepare` and `noise` would refuse, and an `evaluate.split` without images.
+
+    memo: a file that remembers a success, by the params and by path, size and time of change of every file below
+    data.path and data.root; while it holds, no file is opened. digests: the memo of `verify`, which `prepare` goes on
+    with. None: nothing is remembered. Of digits only the recipe is read. Raises InputError.
+    """
+    data, split = params.data, params.evaluate.split
+    if data.source == "digits":
+        from bmix.data.digits import CLASSES, check_recipe
+        from bmix.data.sources import refuse_missing_root
+
+        # The scenes are composed elsewhere, but DVC refuses to run a stage of which a dependency does not exist.
+        refuse_missing_root(data)
+        recipe = check_recipe(Path(data.path))
+        _refuse_missing_split(list(recipe.scenes.model_dump(by_alias=True)), split, data.path)
+        _check_matrix(params, CLASSES)
+        return
+    # Before the files are read: one that is edited meanwhile must not pass for checked.
+    state = _state(params)
+    if memo is not None and _remembered(memo) == state:
+        return
+    from bmix.data.screening import screen_overlap
+    from bmix.data.sources import read
+    from bmix.data.verify import verify
+
+    manifest = read(data)
+    _refuse_missing_split(manifest.splits(), split, data.path)
+    _check_matrix(params, manifest.classes)
+    if data.source != "features":
+        manifest = verify(manifest, Path(data.root), data.path, unreadable=data.unreadable, memo=digests)
+    screen_overlap(manifest, data.path, data.overlap)
+    if memo is not None:
+        write_json(memo, {"state": state})
+
+
+def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
+    if split not in present:
+        others = [name for name in present if name not in ("train", "unlabelled")]
+        raise InputError(
+            "evaluate.split",
+            f'split "{split}" has no image in {where}',
+            f"a split with images: {', '.join(others) or 'there is none beside train'}",
+            f"set evaluate.split to one of them.{nearest(split, others)}"
+            if others
+            else "give some images the split val or test",
+        )
+
+
+def _check_matrix(params: Params, classes: list[str]) -> None:
+    path = Path(params.noise.matrix)
+    if not path.is_file():
+        raise InputError(
+            "noise.matrix", f"{path} is not a file", "a CSV, which DVC tracks whatever noise.kind is", "correct it"
+        )
+    if params.noise.kind == "class-dependent":
+        from bmix.noise import read_matrix
+
+        read_matrix(path, classes)
+
+
+def _state(params: Params) -> str:
+    """A digest of the params and of each file's path, size and time of change."""
+    settings = [
+        bmix.__version__,
+        params.data.model_dump(),
+        params.noise.model_dump(),
+        params.evaluate.split,
+        str(Path.cwd()),
+    ]
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
+    for place in dict.fromkeys([params.data.path, params.data.root, params.noise.matrix]):
+        for path in _files(place):
+            try:
+                status = os.stat(path)
+                digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
+            except OSError:
+                digest.update(f"{path}\0absent\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _files(place: str) -> Iterator[str]:
+    """The file, or every file below the folder in a fixed order."""
+    if not os.path.isdir(place):
+        yield place
+        return
+    for folder, folders, names in os.walk(place, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            yield f"{folder}/{name}"
+
+
+def _remembered(memo: Path) -> str | None:
+    try:
+        return str(read_json(memo)["state"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
