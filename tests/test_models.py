@@ -194,7 +194,7 @@ def test_imagenet_weights_in_the_cache_are_checked(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("smal", "linear", 2, "none"), 'Did you mean "small"'),
-        (("small", "decoder", 2, "none"), "one of linear, mlp"),
+        (("small", "forest", 2, "none"), "one of linear, mlp, decoder"),
         (("small", "linear", 0, "none"), "at least one class"),
         (("small", "linear", 2, "imagenet"), "never trained on ImageNet"),
     ],

@@ -5,23 +5,32 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bmix.models.heads import PooledHead, Standardise
+from bmix.models.query_decoder import QueryDecoder
 
 
 class ImageNetwork(nn.Module):
-    """Normalised images (B, 3, H, W) float to logits (B, K): a backbone's feature map (B, C, H', W'), then a head.
+    """Normalised images (B, 3, H, W) float to logits (B, K): a backbone, then a head on its map of features.
 
-    `classifiers` names the backbone's own last layer in published weights, which the head replaces.
+    `layout` makes the map (B, C, H', W') of what the backbone gives, where that is of another form. `classifiers` names
+    the backbone's own last layers in published weights, which the head replaces.
     """
 
-    def __init__(self, backbone: nn.Module, head: PooledHead, classifiers: tuple[str, ...] = ("fc",)) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: PooledHead | QueryDecoder,
+        classifiers: tuple[str, ...] = ("fc",),
+        layout: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.layout = layout or nn.Identity()
         self.head = head
         self.classifiers = classifiers
 
     def forward(self, images_B: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to logits (B, K)."""
-        return self.head(self.backbone(images_B))
+        return self.head(self.layout(self.backbone(images_B)))
 
 
 class FeatureNetwork(nn.Module):

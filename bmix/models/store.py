@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bmix.data.images import image_tensor, load_image
 from bmix.errors import InputError
 from bmix.files import read_json, replaced, write_json
-from bmix.models.backbones import BACKBONES, HEADS, build_classifier, normalisation
+from bmix.models.backbones import BACKBONES, HEADS, build_classifier, is_backbone, normalisation
 from bmix.models.weights import load_state, read_weights
 
 Picture = Image.Image | str | Path
@@ -162,7 +162,9 @@ def load_classifier(folder: Path) -> Classifier:
     InputError where a file is missing or corrupt, or where the two do not fit each other.
     """
     spec = _read_spec(folder / "model.json")
-    network = build_classifier(spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features)
+    network = build_classifier(
+        spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features, spec.queries, spec.image_size
+    )
     weights = folder / "model.safetensors"
     load_state(network, read_weights(weights), str(weights), whole=True)
     return Classifier(network, spec).eval()
@@ -177,7 +179,7 @@ def _read_spec(path: Path) -> ClassifierSpec:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(str(path), f"not readable as JSON ({error})", "the model's description", remedy) from error
     rules = {
-        "backbone": (f"one of {', '.join(BACKBONES)}", lambda value: value in BACKBONES),
+        "backbone": (f"one of {', '.join(BACKBONES)}, timm/NAME", is_backbone),
         "head": (f"one of {', '.join(HEADS)}", lambda value: value in HEADS),
         "image_size": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
         "classes": ("a list of class names, none twice", _is_names),

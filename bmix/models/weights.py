@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bmix.errors import InputError
+from bmix.models.efficientnet_names import from_efficientnet_pytorch
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 
 
@@ -85,6 +86,8 @@ def load_state(
 def _from_published(network: ImageNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state by this network's names: `fc.weight` as `head.linear.weight`, the others below `backbone.`."""
     renamed = {}
+    if "_conv_stem.weight" in state:
+        state = from_efficientnet_pytorch(state)
     for name, value in state.items():
         layer, _, tensor = name.rpartition(".")
         renamed[f"head.linear.{tensor}" if layer in network.classifiers else f"backbone.{name}"] = value
