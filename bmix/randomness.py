@@ -53,3 +53,12 @@ def uniforms(keys_B: np.ndarray, count: int) -> np.ndarray:
     with np.errstate(over="ignore"):
         state = _splitmix(keys_B[:, None] + steps * _GOLDEN)
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def normals(keys_B: np.ndarray, count: int) -> np.ndarray:
+    """`count` standard normal numbers for each key, float64 (B, count)  (Box and Muller 1958)."""
+    pairs = (count + 1) // 2
+    drawn = uniforms(keys_B, 2 * pairs)
+    # From (0, 1], of which the logarithm is finite.
+    radius, angle = np.sqrt(-2 * np.log(1 - drawn[:, :pairs])), 2 * np.pi * drawn[:, pairs:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :count]

@@ -48,7 +48,9 @@ def read_features(
         split_N = _splits(pack, split_of, seed, notes)
         kept_N = split_N != ""
         if empty == "drop":
-            kept_N &= (split_N == "unlabelled") | (pack.labels_NK == 1).any(1)
+            empty_N = kept_N & (split_N != "unlabelled") & ~(pack.labels_NK == 1).any(1)
+            notes |= {"empty": f"{empty_N.sum()} rows without a label left out"} if empty_N.any() else {}
+            kept_N &= ~empty_N
         digests = _copy_rows(pack, kept_N, folder)
     rows = np.flatnonzero(kept_N)
     labels_NK = np.where((split_N == "unlabelled")[:, None], np.int8(0), pack.labels_NK)[rows]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bmix.data.images import ImageStore
 from bmix.data.manifest import Manifest, quoted
+from bmix.data.stores import open_store
 from bmix.errors import InputError
 from bmix.evaluation.results import RunRecord
 from bmix.files import read_json
@@ -69,7 +69,7 @@ def predict_splits(classifier: Classifier, manifest: Manifest, image_root: Path,
         )
     predictions = {}
     for split in splits:
-        images = ImageStore([image_root / path for path in manifest.paths(split)], classifier.spec.image_size)
+        images = open_store(manifest, split, image_root, classifier.spec.image_size)
         labels_NK = np.where(manifest.ignored(split), -1, manifest.labels(split).astype(np.int8))
         predictions[split] = (predict_confidence(classifier, images).cpu().numpy(), labels_NK)
     return predictions

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bmix.data.augment import Augment
-from bmix.data.images import ImageStore
+from bmix.data.stores import FeatureViews, Store
 from bmix.errors import InputError
 from bmix.evaluation.metrics import average_precision
 from bmix.method.ledger import Ledger
@@ -28,17 +28,18 @@ OnStep = Callable[[int, int, int], None]
 class Trainer:
     """A run: the classifier, its optimiser, the recipe and the records, after `epoch` finished epochs.
 
-    It changes `classifier` in place. `validation`: images and labels (V, K) of 0, 1 and -1 for ignored, or None.
+    It changes `classifier` in place. `images`: the training instances by row, images or features. `validation`: more
+    of them and their labels (V, K) of 0, 1 and -1 for ignored, or None.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         recipe: Recipe,
-        images: ImageStore,
+        images: Store,
         plan: Plan,
-        augment: Augment,
-        validation: tuple[ImageStore, Tensor] | None = None,
+        augment: Augment | FeatureViews,
+        validation: tuple[Store, Tensor] | None = None,
     ) -> None:
         self.classifier, self.recipe, self.images = classifier, recipe, images
         self.plan, self.augment, self.validation = plan, augment, validation

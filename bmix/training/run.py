@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bmix.data.augment import build_augment
+from bmix.data.augment import Augment, build_augment
 from bmix.data.images import ImageStore
 from bmix.data.manifest import Manifest
+from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.errors import InputError
 from bmix.files import replaced_folder, write_csv, write_json, write_parquet
 from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
+from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.recipes import RECIPES
 from bmix.training.checkpoint import Checkpoints
@@ -40,16 +42,14 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray) -> T
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1."""
     set_up_torch(params.training.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    paths = {split: [params.image_root / path for path in manifest.paths(split)] for split in ("train", "val")}
-    images = ImageStore(paths["train"], params.data.image_size)
-    validation = None
-    if paths["val"]:
-        labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
-        validation = (ImageStore(paths["val"], params.data.image_size), torch.from_numpy(labels_VK))
-    spec = ClassifierSpec.of(params.model.backbone, params.model.head, params.data.image_size, manifest.classes)
-    network = build_classifier(
-        spec.backbone, spec.head, len(spec.classes), params.model.weights, seed=params.training.seed
+    images, held_out = (
+        open_store(manifest, split, params.image_root, params.data.image_size) for split in ("train", "val")
     )
+    validation = None
+    if len(held_out):
+        labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
+        validation = (held_out, torch.from_numpy(labels_VK))
+    network, spec = _build_network(params, manifest.classes, images)
     recipe = RECIPES[params.training.recipe](
         torch.from_numpy(given_NK.astype(bool)).to(device),
         MethodSettings(**params.method.model_dump()),
@@ -57,8 +57,39 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray) -> T
         list(manifest.classes),
     )
     settings = params.training.model_dump(exclude={"recipe", "threads"})
-    augment = build_augment(params.data.augment)
+    augment: Augment | FeatureViews = build_augment(params.data.augment)
+    if isinstance(images, FeatureStore) and isinstance(network, FeatureNetwork):
+        mean_D, deviation_D = images.statistics()
+        network.standardise.fit(mean_D, deviation_D)
+        augment = FeatureViews(params.data.jitter, deviation_D)
     return Trainer(Classifier(network, spec).to(device), recipe, images, Plan(**settings), augment, validation)
+
+
+def _build_network(
+    params: Params, classes: list[str], images: ImageStore | FeatureStore
+) -> tuple[ImageNetwork | FeatureNetwork, ClassifierSpec]:
+    """The untrained network; InputError where features meet a backbone for images, or images the backbone identity."""
+    model = params.model
+    feature_count = images.features if isinstance(images, FeatureStore) else None
+    if (model.backbone == "identity") == (feature_count is None):
+        raise InputError(
+            "model.backbone",
+            f"is {model.backbone}, and the data are {'images' if feature_count is None else 'features'}",
+            "identity for features, another backbone for images",
+            "correct model.backbone or data.source",
+        )
+    spec = ClassifierSpec.of(model.backbone, model.head, params.data.image_size, classes, model.queries, feature_count)
+    network = build_classifier(
+        model.backbone,
+        model.head,
+        len(classes),
+        model.weights,
+        params.training.seed,
+        feature_count,
+        model.queries,
+        params.data.image_size,
+    )
+    return network, spec
 
 
 def advance(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bmix.data.augment import Augment, RandAugment
-from bmix.data.images import ImageStore
+from bmix.data.stores import FeatureViews, Store, relabelling_views
 from bmix.errors import InputError
 from bmix.method.mixing import mixing_coefficient
 from bmix.method.sampling import draw
@@ -46,8 +46,8 @@ def draw_pairs(
 
 @dataclass(frozen=True)
 class SideViews:
-    """The uint8 views of one side of a step: `rows` (B,), `train` (B, 3, S, S); `relabel` (VIEWS, D, 3, S, S) of the D
-    doubtful images among them, which stand at `doubtful` (D,)."""
+    """The views of one side of a step: `rows` (B,), `train` (B, ...); `relabel` (VIEWS, D, ...) of the D doubtful
+    instances among them, which stand at `doubtful` (D,). A view is uint8 (3, S, S), or a vector of features."""
 
     rows: Tensor
     train: Tensor
@@ -77,8 +77,8 @@ class EpochSteps(Dataset[StepViews]):
 
     def __init__(
         self,
-        images: ImageStore,
-        augment: Augment,
+        images: Store,
+        augment: Augment | FeatureViews,
         pairs: EpochPairs,
         doubtful_N: Tensor | None,
         batch_size: int,
@@ -100,37 +100,45 @@ class EpochSteps(Dataset[StepViews]):
         if step >= len(self):
             raise IndexError(step)
         positions = self.positions[step]
-        random = self._side("random", self.pairs.rows_N, positions)
+        rows = self.pairs.rows_N[positions]
         if self.pairs.partners_N is None or self.pairs.coefficient_N is None:
-            return StepViews(random, None, None)
-        minority = self._side("minority", self.pairs.partners_N, positions)
+            return StepViews(self._side("random", rows, self.images.read(rows), positions), None, None)
+        partners = self.pairs.partners_N[positions]
+        images, partner_images = read_once(self.images, rows, partners)
+        random = self._side("random", rows, images, positions)
+        minority = self._side("minority", partners, partner_images, positions)
         return StepViews(random, minority, self.pairs.coefficient_N[positions])
 
-    def _side(self, side: str, rows_N: Tensor, positions: Tensor) -> SideViews:
-        rows = rows_N[positions]
-        images = self.images.read(rows)
+    def _side(self, side: str, rows: Tensor, images: Tensor, positions: Tensor) -> SideViews:
         train = self.augment(images, self._keys(positions, side, "train"))
         if self.doubtful_N is None:
             return SideViews(rows, train, torch.empty(0, dtype=torch.long), None)
         doubtful = self.doubtful_N[rows].nonzero().squeeze(1)
-        views = [
-            self.augment(images[doubtful], self._keys(positions[doubtful], side, f"relabel {view}"))
-            for view in range(VIEWS)
-        ]
-        return SideViews(rows, train, doubtful, torch.stack(views) if len(doubtful) else None)
+        if not len(doubtful):
+            return SideViews(rows, train, doubtful, None)
+        keys_VB = [self._keys(positions[doubtful], side, f"relabel {view}") for view in range(VIEWS)]
+        return SideViews(rows, train, doubtful, relabelling_views(images[doubtful], self.augment, keys_VB))
 
     def _keys(self, positions: Tensor, side: str, purpose: str) -> np.ndarray:
         return keys(positions.numpy(), self.seed, "view", side, purpose, self.epoch)
 
 
-def closing_views(images: Tensor, augment: Augment, rows: Tensor, seed: int) -> Tensor:
-    """The views of the closing audit, uint8 (VIEWS, B, 3, S, S), keyed by row."""
-    return torch.stack(
-        [augment(images, keys(rows.cpu().numpy(), seed, "view", "closing", view)) for view in range(VIEWS)]
-    )
+def read_once(store: Store, rows: Tensor, partners: Tensor) -> tuple[Tensor, Tensor]:
+    """What the store holds at rows (B,) and at partners (B,); what is not in memory is decoded once if in both."""
+    if store.in_memory:
+        return store.read(rows), store.read(partners)
+    distinct, positions = torch.cat([rows, partners]).unique(return_inverse=True)
+    images = store.read(distinct)
+    return images[positions[: len(rows)]], images[positions[len(rows) :]]
 
 
-def worker_count(images: ImageStore, augment: Augment) -> int:
+def closing_views(images: Tensor, augment: Augment | FeatureViews, rows: Tensor, seed: int) -> Tensor:
+    """The views of the closing audit, (VIEWS, B, ...), keyed by row."""
+    keys_VB = [keys(rows.cpu().numpy(), seed, "view", "closing", view) for view in range(VIEWS)]
+    return relabelling_views(images, augment, keys_VB)
+
+
+def worker_count(images: Store, augment: Augment | FeatureViews) -> int:
     """Loader processes: none where images lie in memory and are augmented as a batch; BMIX_WORKERS overrides."""
     asked = os.environ.get("BMIX_WORKERS")
     if asked is not None:
