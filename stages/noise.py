@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from bmix import console
-from bmix.data.manifest import quoted, read_manifest
+from bmix.data.manifest import Manifest, quoted, read_manifest
 from bmix.data.noisy import write_labels
 from bmix.errors import InputError
 from bmix.files import replaced_folder, write_json
 from bmix.noise import inject, measured_rates
+from bmix.noise_matrix import noise_matrix
 from bmix.params import NoiseParams, load_params
 from bmix.randomness import numpy_generator
 from bmix.tracking.timings import stage_timing
@@ -22,30 +23,38 @@ PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
 def main() -> None:
     """Read params.yaml and the manifest; write labels.parquet and noise.json.
 
-    Ignored cells are 0 before and after: what the noise puts there is taken back and not counted as noise.
-    Raises InputError where a class has no given positive left.
+    Ignored cells are 0 before and after: what the noise puts there is taken back, and they count nowhere.
+    Raises InputError for a bad `noise.matrix`, and where a class has no given positive left.
     """
     with stage_timing("noise"), replaced_folder(NOISY) as folder:
         noise = load_params().noise
         manifest = read_manifest(PREPARED)
-        true_NK = manifest.labels("train")
-        given_NK = inject(true_NK, noise.kind, noise.rate, numpy_generator(noise.seed, "noise"))
-        given_NK[manifest.ignored("train")] = 0
+        true_NK, ignored_NK = manifest.labels("train"), _ignored(manifest)
+        rng, matrix_KK = numpy_generator(noise.seed, "noise"), noise_matrix(noise, manifest.classes)
+        given_NK = inject(true_NK, noise.kind, noise.rate, rng, matrix_KK)
+        if ignored_NK is not None:
+            given_NK[ignored_NK] = 0
         _refuse_absent_classes(given_NK, manifest.classes, noise)
         write_labels(folder, manifest, given_NK, None if noise.kind == "none" else true_NK)
-        measured = measured_rates(true_NK, given_NK)
+        measured = measured_rates(true_NK, given_NK, ignored_NK)
         write_json(folder / "noise.json", {"kind": noise.kind, "rate": noise.rate, "measured": measured})
 
 
+def _ignored(manifest: Manifest) -> np.ndarray | None:
+    """The ignored cells of the training images, bool (N, K); None where there is none, as in most data sets."""
+    return manifest.ignored("train") if manifest.rows("train")["ignore"].map(len).any() else None
+
+
 def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: NoiseParams) -> None:
-    absent = [name for name, count in zip(classes, given_NK.sum(0), strict=True) if count == 0]
+    absent = [classes[k] for k in np.flatnonzero(given_NK.max(axis=0, initial=0) == 0)]
     if absent:
         other_seed = "another noise.seed, or leave these classes out"
+        by_rate = noise.kind in ("mislabel", "flip", "missing")
         raise InputError(
             "params.yaml, noise",
             f"kind {noise.kind}, rate {noise.rate} and seed {noise.seed} leave no given positive of {quoted(absent)}",
             "a given positive of every class",
-            f"try {other_seed}" if noise.kind == "single-positive" else f"lower noise.rate, or try {other_seed}",
+            f"lower noise.rate, or try {other_seed}" if by_rate else f"try {other_seed}",
         )
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from bmix.data.manifest import Manifest, label_lists, label_matrix, text_schema
-from bmix.errors import InputError
-from bmix.files import write_parquet
+from bmix.data.manifest import Manifest, quoted, text_schema
+from bmix.errors import InputError, nearest
+from bmix.files import replaced
+
+if TYPE_CHECKING:
+    import pyarrow
 
 LABELS_FILE = "labels.parquet"
+COLUMNS = ["id", "given", "true"]
+_ROWS_AT_ONCE = 2**17
 
 
 def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None) -> None:
@@ -19,34 +24,86 @@ def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK
 
     given_NK, true_NK: 0/1. true_NK None: nothing was injected, the truth is unknown, and `true` is null in every row.
     """
+    # Training imports this module too, and runs where no parquet is written.
+    import pyarrow
+    from pyarrow import parquet
+
     ids = manifest.ids("train")
-    true = [None] * len(ids) if true_NK is None else label_lists(true_NK, manifest.classes)
-    frame = pd.DataFrame({"id": ids, "given": label_lists(given_NK, manifest.classes), "true": true})
-    write_parquet(folder / LABELS_FILE, frame, text_schema(frame.columns, {"given", "true"}))
+    schema = text_schema(COLUMNS, {"given", "true"})
+    with replaced(folder / LABELS_FILE) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as f:
+        for low in range(0, max(len(ids), 1), _ROWS_AT_ONCE):
+            rows = slice(low, low + _ROWS_AT_ONCE)
+            given = _names(given_NK[rows], manifest.classes)
+            true = pyarrow.nulls(len(given), given.type) if true_NK is None else _names(true_NK[rows], manifest.classes)
+            f.write_table(pyarrow.table([pyarrow.array(ids[rows], pyarrow.string()), given, true], schema=schema))
 
 
 def read_labels(folder: Path, manifest: Manifest) -> tuple[list[str], np.ndarray, np.ndarray | None]:
     """Read ids, given labels uint8 (N, K), and true labels uint8 (N, K) or None where the truth is unknown.
 
-    Raises InputError where the file is missing or unreadable, or its ids are not the manifest's training ids in order.
+    Raises InputError where the file is missing or unreadable, its ids are not the manifest's training ids in order, or
+    it names a class that is not the manifest's.
     """
+    from pyarrow import parquet
+
     path = folder / LABELS_FILE
     if not path.is_file():
         raise InputError(str(path), "no such file", "the output of the stage noise", "run that stage: dvc repro")
     try:
-        frame = pd.read_parquet(path, columns=["id", "given", "true"])
+        if missing := [name for name in COLUMNS if name not in parquet.read_schema(path).names]:
+            raise InputError(str(path), f"no column {quoted(missing)}", quoted(COLUMNS), "run the stage noise again")
+        with parquet.ParquetFile(path, read_dictionary=[f"{name}.list.element" for name in COLUMNS[1:]]) as file:
+            ids = file.read(["id"])["id"].to_pylist()
+            _refuse_other_ids(ids, manifest, path)
+            given_NK, true_NK = (np.zeros((len(ids), len(manifest.classes)), np.uint8) for _ in range(2))
+            low = unknown = 0
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=COLUMNS[1:]):
+                rows = slice(low, low := low + len(batch))
+                unknown += batch["true"].null_count
+                _mark(given_NK[rows], batch["given"], manifest.classes, path)
+                _mark(true_NK[rows], batch["true"], manifest.classes, path)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"not readable: {error}", "labels by image", "run the stage noise again") from error
-    ids = frame["id"].tolist()
-    if ids != manifest.ids("train"):
+    if 0 < unknown < len(ids):
+        raise InputError(str(path), "true is null in some rows", "in all or in none", "run the stage noise again")
+    return ids, given_NK, None if unknown == len(ids) else true_NK
+
+
+def _refuse_other_ids(ids: list[str], manifest: Manifest, path: Path) -> None:
+    expected = manifest.ids("train")
+    if ids != expected:
         raise InputError(
             str(path),
-            f"{len(ids)} ids that are not the manifest's {len(manifest.ids('train'))} training ids in its order",
+            f"{len(ids)} ids that are not the manifest's {len(expected)} training ids in its order",
             "labels that were made from this manifest",
             "run the stage noise again",
         )
-    unknown = frame["true"].isna()
-    if unknown.any() and not unknown.all():
-        raise InputError(str(path), "true is null in some rows", "in all or in none", "run the stage noise again")
-    given_NK = label_matrix(frame["given"], manifest.classes)
-    return ids, given_NK, None if unknown.all() else label_matrix(frame["true"], manifest.classes)
+
+
+def _names(labels_NK: np.ndarray, classes: list[str]) -> pyarrow.ListArray:
+    """0/1 cells (N, K) as an arrow list of class names in column order for each row."""
+    import pyarrow
+
+    rows, columns = np.nonzero(labels_NK)
+    ends = np.bincount(rows, minlength=len(labels_NK)).cumsum()
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(classes, pyarrow.string()).take(pyarrow.array(columns)))
+
+
+def _mark(labels_NK: np.ndarray, lists: pyarrow.ListArray, classes: list[str], path: Path) -> None:
+    """Set the cells of zeros (N, K) that an arrow list of class names names, in place; a null names none."""
+    import pyarrow
+
+    names = lists.flatten()
+    if not pyarrow.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
+    known = names.dictionary.to_pylist()
+    column_of = {name: column for column, name in enumerate(classes)}
+    if other := [name for name in known if name not in column_of] or ["null"][: names.null_count]:
+        remedy = f"run the stage noise again.{nearest(other[0], classes)}"
+        raise InputError(str(path), f'class "{other[0]}" is not in the class list', quoted(classes), remedy)
+    counts = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    columns = np.array([column_of[name] for name in known], dtype=np.int64)[names.indices.to_numpy()]
+    labels_NK[np.repeat(np.arange(len(lists)), counts), columns] = 1
