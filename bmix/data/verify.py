@@ -11,54 +11,70 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from bmix.data.decoding import UnusableImageError, decode
+import numpy as np
+import pandas as pd
+
+from bmix.data.decoding import UnusableImageError, measure
 from bmix.data.manifest import SHOWN, Manifest, origin
+from bmix.data.pace import Pace
+from bmix.data.verify_memo import Examined, Found, recall, remember
 from bmix.errors import InputError
 
-PROGRESS_SECONDS = 5.0
+TINY = 16
+"""A picture whose shorter side has fewer pixels is counted: nothing can be recognised on it."""
+
+EXAMINED_AT_ONCE = 2048
+"""Files handed to the threads together, so that a million of them do not wait in memory."""
+
+SETTLED_NS = 2 * 10**9
+"""A file changed less than this before it was read is not remembered: it can change again within one tick of a clock
+that file systems round to."""
 
 
-def verify(manifest: Manifest, root: Path, where: str) -> Manifest:
-    """The manifest with the digest of every image, after each was decoded in full.
+def verify(
+    manifest: Manifest, root: Path, where: str, unreadable: str = "stop", memo: Path | None = None
+) -> Manifest:  # fmt: skip
+    """The manifest with the digest of every image, after each was decoded to the end; a path in many rows once.
 
     root: the folder that the manifest's paths start from; no file outside is read, also not through a symbolic link.
-    Prints a line with the time left every few seconds to stderr. Raises one InputError that names the images that are
-    missing, no regular file, outside the root, or refused by `decode`; the first few with file, row and reason.
+    unreadable: "stop" raises one InputError that names the images that are missing, no regular file, outside the root,
+    or refused by `decode`; the first few with file, row and reason. "skip" leaves their rows out and says so on stderr
+    and in the note "unreadable"; the result may lack a class or a split, so validate it again.
+    memo: a file that keeps what was found by path, size and time of change, also when this is stopped midway; what did
+    not change is neither read nor decoded again. A damaged memo is ignored, and rewritten.
+    Images with a side under TINY pixels are counted in the note "tiny". Prints the time left every few seconds.
     """
     if not root.is_dir():
         raise InputError(
             "data.root", f"{root} is not a folder", "the folder that holds the images", "correct data.root"
         )
-    paths = manifest.frame["path"].tolist()
+    file_of_row, paths = pd.factorize(manifest.frame["path"].to_numpy(object))
     resolved_root = root.resolve()
-
-    def examine(path: str) -> str | UnusableImageError:
-        try:
-            return image_digest(resolved_root, path)
-        except UnusableImageError as fault:
-            return fault
-
-    started = reported = time.monotonic()
-    digests: list[str] = []
-    faults: list[tuple[int, UnusableImageError]] = []
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # A picture over the pixel limit is refused below; PIL's warning about it, or about odd metadata, adds nothing.
-        warnings.simplefilter("ignore")
-        for position, result in enumerate(pool.map(examine, paths)):
-            if isinstance(result, UnusableImageError):
-                faults.append((position, result))
-            else:
-                digests.append(result)
-            now = time.monotonic()
-            if now - reported >= PROGRESS_SECONDS:
-                reported = now
-                left = (now - started) / (position + 1) * (len(paths) - position - 1)
-                print(f"verified {position + 1} of {len(paths)} images, about {left:.0f} s left", file=sys.stderr)
-    if faults:
-        _refuse(manifest, faults, where)
-    return replace(manifest, frame=manifest.frame.assign(digest=digests))
+    examined = recall(memo, resolved_root, paths)
+    faults = _examine_all(resolved_root, examined, memo)
+    faulty_rows = np.flatnonzero(np.isin(file_of_row, list(faults)))
+    notes = dict(manifest.notes)
+    if len(faulty_rows):
+        lines = [
+            (origin(manifest.frame, row, where), f'"{paths[file_of_row[row]]}" {faults[file_of_row[row]]}')
+            for row in faulty_rows[:SHOWN].tolist()
+        ]
+        if unreadable == "stop":
+            raise _refusal(lines, len(faulty_rows), where)
+        notes["unreadable"] = _skipped(lines, len(faulty_rows), len(file_of_row))
+        print(f"{where}: {notes['unreadable']}", file=sys.stderr)
+    kept_N = np.ones(len(file_of_row), bool)
+    kept_N[faulty_rows] = False
+    file_of_row = file_of_row[kept_N]
+    tiny = int((examined.sides[file_of_row] < TINY).sum())
+    if tiny:
+        notes["tiny"] = f"{tiny} images with a side under {TINY} pixels"
+    digests = [f"{digest:016x}" for digest in examined.digests.tolist()]
+    frame = manifest.frame[kept_N].assign(digest=[digests[file] for file in file_of_row.tolist()])
+    return replace(manifest, frame=frame, notes=notes)
 
 
 def image_digest(root: Path, path: str) -> str:
@@ -66,31 +82,82 @@ def image_digest(root: Path, path: str) -> str:
 
     root: already resolved.
     """
+    return f"{examine(root, path).digest:016x}"
+
+
+def examine(root: Path, path: str, known: Found | None = None) -> Found:
+    """What there is to find out about one file, which is not opened where size and time of change are the known ones.
+
+    root: already resolved. UnusableImageError says why a file is refused.
+    """
     try:
-        resolved = (root / path).resolve(strict=True)
+        resolved = Path(os.path.realpath(root / path, strict=True))
         if not resolved.is_relative_to(root):
             raise UnusableImageError("leads out of the image root")
+        status = resolved.stat()
         # Opening a pipe would wait for a writer for ever.
-        if not stat.S_ISREG(resolved.stat().st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise UnusableImageError("is not a regular file")
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+            return known
         content = resolved.read_bytes()
     except FileNotFoundError as error:
         raise UnusableImageError("does not exist") from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UnusableImageError(f"cannot be read: {error}") from error
-    decode(io.BytesIO(content))
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    side = min(measure(io.BytesIO(content)))
+    digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+    return Found(status.st_size, status.st_mtime_ns, digest, side)
 
 
-def _refuse(manifest: Manifest, faults: list[tuple[int, UnusableImageError]], where: str) -> None:
-    paths = manifest.frame["path"]
-    shown = [(origin(manifest.frame, row, where), f'"{paths.iloc[row]}" {fault}') for row, fault in faults[:SHOWN]]
-    if len(faults) == 1:
-        where, found = shown[0]
-    else:
-        rest = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        lines = [f"{place}: {found}" for place, found in shown] + rest
-        found = f"{len(faults)} unusable images\n    " + "\n    ".join(lines)
-    raise InputError(
-        where, found, "image files below data.root that decode in full", "replace these files, or drop their rows"
+def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int, UnusableImageError]:
+    """Fill in what is not known or has changed; the faults by position. The memo is written whatever ends this."""
+    faults: dict[int, UnusableImageError] = {}
+    count, news, started = len(examined.paths), False, time.time_ns()
+    pace = Pace("verified", count)
+
+    def look(position: int) -> Found | UnusableImageError:
+        try:
+            return examine(root, examined.paths[position], examined.found(position))
+        except UnusableImageError as fault:
+            return fault
+
+    try:
+        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            # A picture over the pixel limit is refused; PIL's warning about it, or about odd metadata, adds nothing.
+            warnings.simplefilter("ignore")
+            blocks = (range(start, min(start + EXAMINED_AT_ONCE, count)) for start in range(0, count, EXAMINED_AT_ONCE))
+            results = chain.from_iterable(pool.map(look, block) for block in blocks)
+            for position, result in enumerate(results):
+                found = None if isinstance(result, UnusableImageError) else result
+                if isinstance(result, UnusableImageError):
+                    faults[position] = result
+                if found != examined.found(position):
+                    examined.note(position, found)
+                    news = True
+                pace.tell(position + 1)
+    finally:
+        if memo is not None and news:
+            remember(memo, root, examined, started - SETTLED_NS)
+    return faults
+
+
+def _told(lines: list[tuple[str, str]], count: int) -> str:
+    rest = [f"and {count - len(lines)} more"] if count > len(lines) else []
+    return "\n    ".join([*(f"{place}: {found}" for place, found in lines), *rest])
+
+
+def _skipped(lines: list[tuple[str, str]], count: int, total: int) -> str:
+    return f"{count} of {total} images left out as unusable\n    {_told(lines, count)}"
+
+
+def _refusal(lines: list[tuple[str, str]], count: int, where: str) -> InputError:
+    found = f"{count} unusable images\n    {_told(lines, count)}"
+    if count == 1:
+        where, found = lines[0]
+    return InputError(
+        where,
+        found,
+        "image files below data.root that decode in full",
+        "replace these files, drop their rows, or set data.unreadable to skip",
     )
