@@ -66,19 +66,19 @@ def transition(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | None =
         if other is not None and other.shape != true_NK.shape:
             expected = f"that of the true labels, {true_NK.shape}"
             raise InputError(name, f"shape {other.shape}", expected, f"pass {name} that match")
-    images, classes = true_NK.shape
-    true_cells, given_cells = _positives(true_NK), _positives(given_NK)
-    counted_K = np.full(classes, images)
-    if ignored is not None:
-        ignored_NK = np.ascontiguousarray(ignored, dtype=bool)
-        true_cells, given_cells = (cells[~ignored_NK.reshape(-1)[cells]] for cells in (true_cells, given_cells))
-        counted_K -= ignored_NK.sum(axis=0, dtype=np.int64)
-    kept_cells = true_cells[given_NK.reshape(-1)[true_cells] == 1]
-    true_K, given_K, both_K = (
-        np.bincount(cells % classes, minlength=classes) for cells in (true_cells, given_cells, kept_cells)
-    )
-    removed, added = true_K - both_K, given_K - both_K
-    return np.stack([counted_K - both_K - removed - added, added, removed, both_K], axis=1).reshape(-1, 2, 2)
+    counts = np.zeros((true_NK.shape[1], 2, 2), dtype=np.int64)
+    rows = max(1, _LABELS_AT_ONCE // max(1, true_NK.shape[1]))
+    for low in range(0, len(true_NK), rows):
+        part = slice(low, low + rows)
+        true_BK, given_BK = true_NK[part], given_NK[part]
+        counted_K: int | np.ndarray = len(true_BK)
+        if ignored is not None:
+            counted_BK = ~ignored[part].astype(bool, copy=False)
+            true_BK, given_BK, counted_K = true_BK & counted_BK, given_BK & counted_BK, _sums(counted_BK)
+        true_K, given_K, both_K = _sums(true_BK), _sums(given_BK), _sums(true_BK & given_BK)
+        negatives_K = counted_K - true_K - given_K + both_K
+        counts += np.stack([negatives_K, given_K - both_K, true_K - both_K, both_K], axis=1).reshape(-1, 2, 2)
+    return counts
 
 
 def measured_rates(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | None = None) -> dict[str, Any]:
@@ -93,6 +93,10 @@ def measured_rates(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | No
     """
     counts = transition(true, given, ignored)
     return {**_rates(counts.sum(axis=0)), "per_class": [_rates(each) for each in counts]}
+
+
+def _sums(cells_BK: np.ndarray) -> np.ndarray:
+    return cells_BK.sum(axis=0, dtype=np.int64)
 
 
 def _rates(counts_22: np.ndarray) -> dict[str, int | float]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LABELS_FILE = "labels.parquet"
 COLUMNS = ["id", "given", "true"]
-_ROWS_AT_ONCE = 2**17
+_ROWS_AT_ONCE = 2**16
 
 
 def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None) -> None:
