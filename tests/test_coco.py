@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmix.data.coco import deciding_files, read_coco
+from bmix.data.coco import read_coco
 from bmix.data.facts import facts
 from bmix.data.manifest import COLUMNS, Manifest, label_lists, validate
 from bmix.data.verify import verify
@@ -118,10 +118,10 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("change", "where", "found"),
     [
-        (lambda c: c.pop("images"), "", 'no key "images"'),
+        (lambda c: c.pop("images"), "", 'no key "images", but "info", "licenses", "ann'),
         (lambda c: c.update(annotations={}), ", annotations", "a JSON object"),
         (lambda c: c["images"].insert(2, None), ", images[2]", "a JSON null"),
-        (lambda c: c["images"][1].pop("file_name"), ", images[1] (id 23)", 'no key "file_name"'),
+        (lambda c: c["images"][1].pop("file_name"), ", images[1] (id 23)", 'no key "file_name", but "lic'),
         (lambda c: c["images"][1].update(file_name="/etc/passwd"), ", images[1] (id 23)", "is absolute"),
         (lambda c: c["images"][1].update(file_name="../../x.jpg"), ", images[1] (id 23)", "may leave the root"),
         (lambda c: c["images"][0].update(id="16"), ", images[0]", 'id "16"'),
@@ -192,14 +192,6 @@ def test_a_wrong_folder_is_answered_with_the_right_one(tmp_path: Path) -> None:
     (coco / "train2014").rename(coco / "images" / "train2014")
     assert refusal(annotations).remedy == f"set data.root to {coco}/images"
     assert "no part train" in refusal(write_coco(tmp_path / "other", {"minitrain": 8})).found
-
-
-def test_the_deciding_files_tell_of_new_parts(tmp_path: Path) -> None:
-    annotations = write_coco(tmp_path, {"train2014": 8})
-    files = deciding_files(annotations)
-    assert files == [str(annotations)] + [
-        str(annotations / f"{kind}_train2014.json") for kind in ("instances", "image_info")
-    ]
 
 
 @settings(max_examples=60, deadline=None)

@@ -64,12 +64,6 @@ def part_names(path: Path) -> list[str]:
     return sorted(names)
 
 
-def deciding_files(path: Path) -> list[str]:
-    """The folder `annotations` and every file in it that may decide what `read_coco` gives, there or not."""
-    files = [path / f"{prefix}{part}.json" for part in part_names(path) for prefix in (INSTANCES, IMAGE_INFO)]
-    return [str(path), *map(str, files)]
-
-
 def _auto_parts(path: Path, available: list[str]) -> dict[str, str]:
     """The parts of the only year there, each with its split; test images without labels count for nothing."""
     split_of: dict[str, str] = {}

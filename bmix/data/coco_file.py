@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmix.errors import InputError, nearest
+from bmix.data.manifest import quoted
+from bmix.errors import InputError
 
 Entry = dict[str, Any]
 _KINDS = {int: "an integer", str: "text"}
@@ -131,8 +132,8 @@ class CocoFile:
     def _entries(self, key: str) -> list[Entry]:
         """The list of objects under a key."""
         if key not in self.content:
-            remedy = f"unpack it anew.{nearest(key, self.content)}"
-            raise InputError(str(self.path), f'no key "{key}"', f'a list of objects "{key}"', remedy)
+            found = f'no key "{key}", but {quoted(self.content) or "none at all"}'
+            raise InputError(str(self.path), found, f'a list of objects "{key}"', "unpack or download it anew")
         entries = self.content[key]
         if not isinstance(entries, list):
             found = f"a JSON {_kind(entries)}"
@@ -149,9 +150,8 @@ class CocoFile:
             values = [entry[key] for entry in entries]
         except KeyError:
             position = next(place for place, entry in enumerate(entries) if key not in entry)
-            remedy = f"add it.{nearest(key, entries[position])}"
-            where = self.where(listed, position)
-            raise InputError(where, f'no key "{key}"', f"{_KINDS[kind]} under {key}", remedy) from None
+            found = f'no key "{key}", but {quoted(entries[position]) or "none at all"}'
+            raise InputError(self.where(listed, position), found, f"{_KINDS[kind]} under {key}", "add it") from None
         # The type itself, since True is an instance of int.
         if set(map(type, values)) - {kind}:
             position = next(place for place, value in enumerate(values) if type(value) is not kind)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
 import pandas as pd
+from defusedxml.common import DTDForbidden
 
 from bmix.data.manifest import COLUMNS, Manifest, path_fault, quoted
 from bmix.data.split_map import refuse_unknown_parts
@@ -75,21 +75,6 @@ def part_lists(path: Path) -> dict[str, Path]:
         for file in sorted((folder / "ImageSets" / "Main").glob("*.txt"))
         if file.stem not in CLASS_LISTS
     }
-
-
-def deciding_files(path: Path, root: Path, image_paths: Iterable[str]) -> list[str]:
-    """Every folder and file beside the images that may decide what `read_voc` gives, there or not.
-
-    image_paths: the images of the manifest, below root.
-    """
-    years = _years(path).values()
-    annotations = (root / image for image in image_paths)
-    return [
-        str(path),
-        *(str(folder / "ImageSets" / "Main") for folder in years),
-        *map(str, part_lists(path).values()),
-        *(str(image.parent.parent / "Annotations" / f"{image.stem}.xml") for image in annotations),
-    ]
 
 
 def year_folder(path: Path) -> Path:
@@ -231,9 +216,12 @@ def _read_annotation(folder: Path, name: str, difficult: str) -> tuple[list[str]
 def _objects(path: Path) -> list[Element]:
     try:
         annotation = defusedxml.ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
-    # A document type, which may define entities, is refused with a ValueError, an unknown encoding with a LookupError.
+    except DTDForbidden as error:
+        found = "a document type (<!DOCTYPE ...>), which can define entities"
+        raise InputError(str(path), found, "a VOC annotation, which has none", "replace it") from error
+    # A ValueError and a LookupError come of encodings that are not known.
     except (ParseError, ValueError, LookupError) as error:
-        raise InputError(str(path), f"not readable as XML: {error!r}", "a VOC annotation", "replace it") from error
+        raise InputError(str(path), f"not readable as XML: {error}", "a VOC annotation", "replace it") from error
     if annotation.tag != "annotation":
         raise InputError(str(path), f"<{annotation.tag}>", "a VOC annotation: <annotation>", "replace it")
     return list(annotation.findall("object"))
