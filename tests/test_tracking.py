@@ -115,6 +115,7 @@ def test_record_is_whole_after_one_publish(recorded: Path) -> None:
     assert parent.info.status == "FINISHED"
     assert parent.data.params["method.trust_positives"] == "false"
     assert parent.data.params["noise.rate"] == "0.4"
+    assert parent.data.tags["data.membership.train"] == "0123456789abcdef"
     assert parent.data.metrics["mAP/all"] == 0.7
     assert parent.data.metrics["mAP test-balanced/all"] == 0.66
     assert parent.data.metrics["detection/recall_positives"] == 0.7

@@ -61,8 +61,10 @@ def _write_data(folder: Path) -> None:
         "imbalance_ratio": 1.2,
         "positive_negative_ratio": None,
         "groups": {"many": [], "medium": [], "few": CLASSES},
+        "membership": {"train": "0123456789abcdef", "test": "fedcba9876543210"},
     }
     write_json(folder / "data/prepared/facts.json", facts)
+    (folder / "data/prepared/classes.png").write_bytes(b"a picture")
     noise = {"kind": "mislabel", "rate": 0.4, "measured": {"overall": 0.39, "per_class": [{"rate": 0.4}] * 3}}
     write_json(folder / "data/noisy/noise.json", noise)
 

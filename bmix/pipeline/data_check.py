@@ -91,7 +91,7 @@ def _state(params: Params) -> str:
     for place in dict.fromkeys([params.data.path, params.data.root, params.noise.matrix]):
         for path in _files(place):
             try:
-                status = os.stat(path)
+                status = Path(path).stat()
                 digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
             except OSError:
                 digest.update(f"{path}\0absent\0".encode(errors="surrogateescape"))
@@ -100,7 +100,7 @@ def _state(params: Params) -> str:
 
 def _files(place: str) -> Iterator[str]:
     """The file, or every file below the folder in a fixed order."""
-    if not os.path.isdir(place):
+    if not Path(place).is_dir():
         yield place
         return
     for folder, folders, names in os.walk(place, followlinks=True):
