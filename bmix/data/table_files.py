@@ -33,7 +33,7 @@ def read_cells(path: Path) -> Cells:
         with path.open(encoding="utf-8-sig", newline="" if suffix in DELIMITERS else None) as file:
             return _read_csv(file, path, DELIMITERS[suffix]) if suffix in DELIMITERS else read_jsonl(file, path)
     except UnicodeDecodeError as error:
-        raise _encoding_error(path) from error
+        raise encoding_error(path) from error
     except OSError as error:
         raise InputError(str(path), f"not readable: {error}", "a file of text", "check the file") from error
 
@@ -115,7 +115,7 @@ def _read_parquet(path: Path) -> Cells:
     return Cells(table, origins(path, "row", np.arange(1, len(table) + 1)), names)
 
 
-def _encoding_error(path: Path) -> InputError:
+def encoding_error(path: Path) -> InputError:
     """Names the line of the first byte that is not UTF-8."""
     content = path.read_bytes()
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -131,6 +131,6 @@ def _encoding_error(path: Path) -> InputError:
             f"{path}, line {number}",
             f'byte 0x{content[error.start]:02x} is not UTF-8 (as Latin-1 it would read "{shown}")',
             "text in UTF-8",
-            "save the table as UTF-8; spreadsheets call it CSV UTF-8",
+            "save it as UTF-8; spreadsheets call it CSV UTF-8",
         )
     return InputError(str(path), "not readable as UTF-8", "text in UTF-8", "save it as UTF-8")
