@@ -373,3 +373,13 @@ def test_descriptions_written_before_there_were_features_are_read(classifier, tm
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("queries", "features")}))
     assert load_classifier(tmp_path).spec == classifier.spec
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "resnet101"])
+def test_torchvisions_files_give_torchvisions_logits(tmp_path, backbone):
+    donor = models.get_model(backbone, weights=None).eval()
+    torch.save(donor.state_dict(), tmp_path / "w.pth")
+    network = build_classifier(backbone, "linear", 1000, str(tmp_path / "w.pth"), seed=1).eval()
+    images_B = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(images_B), donor(images_B), rtol=1e-4, atol=1e-4)
