@@ -53,7 +53,7 @@ def test_an_archive_becomes_a_manifest_and_one_file_in_its_order(tmp_path: Path)
     ("given_type", "kept"), [(np.float16, np.float16), (np.float64, np.float32), (np.int32, np.float32)]
 )
 def test_float16_stays_and_all_else_becomes_float32(tmp_path: Path, given_type: type, kept: type) -> None:
-    values = arrays(rows=20)["X"].astype(given_type)
+    values: np.ndarray = arrays(rows=20)["X"].astype(given_type)
     read_features(write_npz(tmp_path / "set.npz", arrays(rows=20), X=values), {}, 0, tmp_path)
     written = np.load(tmp_path / FEATURES_FILE)
     assert written.dtype == kept
@@ -67,7 +67,7 @@ def test_rows_are_read_by_chunks_and_in_either_order(tmp_path: Path, monkeypatch
     read_features(path, {}, 0, tmp_path / "rows")
     path = write_npz(tmp_path / "columns.npz", content, X=np.asfortranarray(content["X"]))
     read_features(path, {}, 0, tmp_path / "columns")
-    np.savez_compressed(tmp_path / "small.npz", **content)
+    np.savez_compressed(tmp_path / "small.npz", **content)  # type: ignore[arg-type]
     read_features(tmp_path / "small.npz", {}, 0, tmp_path / "small")
     for folder in ("rows", "columns", "small"):
         assert np.array_equal(np.load(tmp_path / folder / FEATURES_FILE), content["X"])
@@ -206,7 +206,7 @@ def test_any_bytes_give_a_manifest_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]], cut: float, compressed: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    (np.savez_compressed if compressed else np.savez)(folder / "set.npz", **arrays(rows=6))
+    (np.savez_compressed if compressed else np.savez)(folder / "set.npz", **arrays(rows=6))  # type: ignore[arg-type]
     content = bytearray((folder / "set.npz").read_bytes())
     for place, value in changes:
         content[int(place * len(content))] = value
@@ -269,19 +269,23 @@ def test_columns_of_numbers_are_features_in_their_order(tmp_path: Path) -> None:
 def test_tables_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "set.parquet"
     frame = table(rows=20, views=1)
-    frame.assign(features=[[1.0, 2.0]] * 7 + [[1.0]] + [[1.0, 2.0]] * 12).to_parquet(path)
+
+    def write(cells: list[Any]) -> None:
+        frame.assign(features=pd.Series(cells, dtype=object)).to_parquet(path)
+
+    write([[1.0, 2.0]] * 7 + [[1.0]] + [[1.0, 2.0]] * 12)
     error = refusal(path)
     assert (error.where, error.found) == (f"{path}, row 8", "a list of 1 in features")
-    views = [[[1.0, 2.0], [1.0, 2.0]]] * 19
-    frame.assign(features=[*views, [[1.0, 2.0], [1.0]]]).to_parquet(path)
+    views: list[Any] = [[[1.0, 2.0], [1.0, 2.0]]] * 19
+    write([*views, [[1.0, 2.0], [1.0]]])
     assert refusal(path).where == f"{path}, row 20"
-    frame.assign(features=[[1.0, 2.0]] * 7 + [[1.0, None]] + [[1.0, 2.0]] * 12).to_parquet(path)
+    write([[1.0, 2.0]] * 7 + [[1.0, None]] + [[1.0, 2.0]] * 12)
     assert refusal(path).found == "number 2 of view 0 is nan in float32"
-    frame.assign(features=[None, *[[1.0, 2.0]] * 19]).to_parquet(path)
+    write([None, *[[1.0, 2.0]] * 19])
     assert refusal(path).where == f"{path}, row 1"
-    frame.assign(features=["x"] * 20).to_parquet(path)
+    write(["x"] * 20)
     assert refusal(path).where == f"{path}, row 1"
-    frame.assign(features=[["x"]] * 20).to_parquet(path)
+    write([["x"]] * 20)
     refusal(path)
     frame.drop(columns="labels").to_parquet(path)
     assert refusal(path).found.startswith("no column labels")

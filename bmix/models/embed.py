@@ -1,0 +1,204 @@
+"""`python -m bmix embed`: prepared images as features by a frozen backbone, for the source `features`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from bmix.data.augment import build_augment
+from bmix.data.images import load_image
+from bmix.data.manifest import Manifest, label_matrix, read_manifest
+from bmix.data.stores import holds_features
+from bmix.errors import InputError
+from bmix.files import replaced
+from bmix.models.backbones import build_classifier
+from bmix.models.networks import ImageNetwork
+from bmix.models.store import Classifier, ClassifierSpec
+from bmix.randomness import keys
+
+AUGMENTS = ("randaugment-flip", "randaugment", "gentle")
+PART_ROWS = 128
+"""Images of one part: what a killed run loses at most."""
+PROGRESS_SECONDS = 10.0
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of `python -m bmix embed`."""
+    command.add_argument("--output", type=Path, required=True, metavar="FILE", help="the .npz to write")
+    command.add_argument(
+        "--views", type=_count, default=4, metavar="V", help="augmented views beside the plain one (4)"
+    )
+    text = "as model.backbone (efficientnet_lite0)"
+    command.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help=text)
+    text = "imagenet (downloaded), none, or a file of weights (imagenet)"
+    command.add_argument("--weights", default="imagenet", metavar="PATH", help=text)
+    command.add_argument("--image-size", type=_size, default=224, metavar="S", help="side of the images, pixels (224)")
+    text = f"how the views are made: {', '.join(AUGMENTS)} ({AUGMENTS[0]})"
+    command.add_argument("--augment", choices=AUGMENTS, default=AUGMENTS[0], metavar="NAME", help=text)
+    command.add_argument("--seed", type=_count, default=0, metavar="SEED", help="draws the views (0)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """`embed`: the images in data/prepared of the current folder as features."""
+    from bmix.params import load_params
+
+    params = load_params()
+    torch.set_num_threads(params.training.threads)
+    manifest = read_manifest(Path("data/prepared"))
+    if holds_features(manifest):
+        raise InputError("data/prepared", "holds features", "images", "set data.source to images, and run dvc repro")
+    classifier = frozen_backbone(arguments.backbone, arguments.weights, arguments.image_size)
+    embed(manifest, params.image_root, classifier, arguments.output, arguments.views, arguments.seed, arguments.augment)
+    print(f"{arguments.output} written; use it by data.source=features data.path={arguments.output}")
+
+
+def frozen_backbone(backbone: str, weights: str, image_size: int) -> Classifier:
+    """A backbone for `embed`, under a head that is not used, on the GPU where one is."""
+    if backbone == "identity":
+        raise InputError("--backbone", "is identity, which takes no images", "a backbone for images", "name another")
+    network = build_classifier(backbone, "linear", 1, weights, seed=0, image_size=image_size)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Classifier(network, ClassifierSpec.of(backbone, "linear", image_size, ["unused"])).to(device).eval()
+
+
+@torch.inference_mode()
+def backbone_features(network: ImageNetwork, images_B: Tensor) -> Tensor:
+    """Normalised images (B, 3, S, S) to the backbone's features under global average pooling, float32 (B, D)."""
+    return network.layout(network.backbone(images_B)).float().mean(dim=(2, 3))
+
+
+def embed(
+    manifest: Manifest,
+    image_root: Path,
+    classifier: Classifier,
+    output: Path,
+    views: int = 4,
+    seed: int = 0,
+    augment: str = AUGMENTS[0],
+    batch: int = 32,
+) -> None:
+    """Write an .npz that the source `features` reads: X float16 (N, views + 1, D), Y int8, classes, ids, split.
+
+    View 0 is of the image as it is; the others are of views drawn by `seed`, by each row for itself. The backbone is in
+    evaluation mode; the size of the images is the classifier's. Prints a line with the time left every few seconds. A
+    run that was killed goes on from parts in a hidden folder beside `output`, named by all that determines them.
+    InputError: an output of another suffix, no image, features that float16 cannot hold.
+    """
+    if output.suffix != ".npz":
+        raise InputError("--output", f"{output} is no .npz", "a file name that ends in .npz", "correct it")
+    count = len(manifest.frame)
+    if not count:
+        raise InputError("data/prepared", "no image", "at least one", "run the stage prepare again")
+    parts = output.with_name(f".{output.name}.{_key(manifest, classifier, views, seed, augment, batch)}.parts")
+    starts = range(0, count, PART_ROWS)
+    missing = [start for start in starts if not _part(parts, start).is_file()]
+    if len(missing) < len(starts):
+        print(f"goes on after {count - sum(min(PART_ROWS, count - s) for s in missing)} of {count} images", flush=True)
+    make_views = build_augment(augment)
+    paths = [image_root / path for path in manifest.frame["path"]]
+    began = spoke = time.monotonic()
+    for done, start in enumerate(missing, start=1):
+        rows = np.arange(start, min(start + PART_ROWS, count))
+        images = _load([paths[row] for row in rows], classifier.spec.image_size)
+        shown = [images, *(make_views(images, keys(rows, seed, "embed", view)) for view in range(1, views + 1))]
+        features_BVD = np.stack([_features(classifier, one, batch) for one in shown], axis=1)
+        _refuse_overflow(features_BVD, manifest.frame["id"].iloc[start])
+        with replaced(_part(parts, start)) as temporary, temporary.open("wb") as file:
+            np.save(file, features_BVD)
+        now = time.monotonic()
+        if now - spoke >= PROGRESS_SECONDS:
+            spoke = now
+            left = round((now - began) / done * (len(missing) - done))
+            told = f"embedded {rows[-1] + 1} of {count} images in {views + 1} views each"
+            print(f"{told}  ETA {left // 60}:{left % 60:02d}", flush=True)
+    _write(output, manifest, [_part(parts, start) for start in starts])
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def _key(manifest: Manifest, classifier: Classifier, views: int, seed: int, augment: str, batch: int) -> str:
+    """A digest of all that the features follow from: images, network, settings, and the version of torch."""
+    settings = [asdict(classifier.spec), views, seed, augment, batch, PART_ROWS, torch.__version__]
+    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
+    digest.update(json.dumps(manifest.frame[["id", "path", "digest"]].to_numpy().tolist()).encode())
+    for name, value in classifier.network.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _part(folder: Path, start: int) -> Path:
+    return folder / f"{start:09d}.npy"
+
+
+def _load(paths: Sequence[Path], image_size: int) -> Tensor:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return torch.stack(list(pool.map(lambda path: load_image(path, image_size), paths)))
+
+
+def _features(classifier: Classifier, images: Tensor, batch: int) -> np.ndarray:
+    """Images uint8 (B, 3, S, S) to float16 (B, D)."""
+    network = classifier.network
+    assert isinstance(network, ImageNetwork)
+    classifier.eval()
+    parts = [
+        backbone_features(network, classifier.normalise(part.to(classifier.device))).half().cpu()
+        for part in images.split(batch)
+    ]
+    return torch.cat(parts).numpy()
+
+
+def _refuse_overflow(features_BVD: np.ndarray, first: str) -> None:
+    if not np.isfinite(features_BVD).all():
+        raise InputError(
+            f'the features of "{first}" and the images after it',
+            "a number that is not finite in float16",
+            "features within ±65504",
+            "check the weights, or use another backbone",
+        )
+
+
+def _write(output: Path, manifest: Manifest, parts: Sequence[Path]) -> None:
+    frame = manifest.frame
+    labels_NK = label_matrix(frame["labels"], manifest.classes).astype(np.int8)
+    labels_NK[label_matrix(frame["ignore"], manifest.classes).astype(bool)] = -1
+    arrays = {
+        "Y": labels_NK,
+        "classes": np.array(manifest.classes),
+        "ids": np.array(frame["id"].tolist()),
+        "split": np.array(frame["split"].tolist()),
+    }
+    with replaced(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        # A part at a time: all of them may be more than the memory holds.
+        with archive.open("X.npy", "w", force_zip64=True) as file:
+            shape = (len(frame), *np.load(parts[0], mmap_mode="r").shape[1:])
+            npy.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            for part in parts:
+                file.write(np.load(part).tobytes())
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                npy.write_array(file, values, allow_pickle=False)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 0 on")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    if not 16 <= _count(text) <= 2048:
+        raise argparse.ArgumentTypeError(f"{text} is no side from 16 to 2048 pixels")
+    return int(text)
