@@ -29,6 +29,19 @@ def test_hidden_layer_is_as_wide_as_its_input_within_bounds(channels, width):
     assert PooledHead(channels, 2, hidden=True).linear.in_features == width
 
 
+def test_a_batch_of_one_is_normalised_by_the_running_statistics():
+    torch.manual_seed(0)
+    head = PooledHead(5, 3, hidden=True).train()
+    rows_BC = torch.randn(40, 5)
+    head(rows_BC)
+    running_mean = head.hidden[1].running_mean.clone()
+    trained = head(rows_BC[:1])
+    trained.sum().backward()
+    assert head.hidden[0].weight.grad.abs().sum() > 0
+    assert torch.equal(head.hidden[1].running_mean, running_mean)
+    torch.testing.assert_close(trained, head.eval()(rows_BC[:1]))
+
+
 def test_training_draws_nothing():
     network = build_classifier("small", "mlp", 3, "none", seed=0)
     before = torch.get_rng_state()

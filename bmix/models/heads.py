@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SMALLEST_HIDDEN, LARGEST_HIDDEN = 64, 1024
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm of rows (B, C) that takes a batch of one, such as an epoch's last, by its running statistics."""
+
+    def forward(self, features_BC: Tensor) -> Tensor:
+        """Rows (B, C) to normalised rows (B, C)."""
+        if not self.training or len(features_BC) > 1:
+            return super().forward(features_BC)
+        return functional.batch_norm(
+            features_BC, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
 
 class PooledHead(nn.Module):
@@ -25,7 +38,7 @@ class PooledHead(nn.Module):
         self.hidden: nn.Module = nn.Identity()
         if hidden:
             width = min(LARGEST_HIDDEN, max(SMALLEST_HIDDEN, channels))
-            self.hidden = nn.Sequential(nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+            self.hidden = nn.Sequential(nn.Linear(channels, width, bias=False), RowNorm(width), nn.ReLU())
             channels = width
         self.linear = nn.Linear(channels, class_count)
 
