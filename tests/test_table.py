@@ -308,7 +308,7 @@ def test_other_faults_of_csv_are_refused(tmp_path: Path, text: str, where: str, 
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ('{"path": "b.jpg", "labels": ["cat"]', "not readable as JSON: Expecting ',' delimiter"),
+        ('{"path": "b.jpg", "labels": ["cat"]', "not readable as JSON: Expecting ',' delimiter at character 36"),
         ('["b.jpg"]', '["b.jpg"] is not an object'),
         ('{"path": "b.jpg", "path": "c.jpg"}', 'not readable as JSON: key "path" stands there twice'),
         ('{"path": "b.jpg", "labels": 3}', "labels is 3"),

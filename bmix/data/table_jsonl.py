@@ -28,7 +28,7 @@ def read_jsonl(file: TextIO, path: Path) -> Cells:
         arrays = {}
         for name, values in batch.items():
             values.extend([None] * (len(numbers) - len(values)))
-            arrays[position_of[name]] = _jsontext_array(name, values, list_column.get(name, False))
+            arrays[position_of[name]] = _json_array(name, values, list_column.get(name, False))
         if numbers:
             columns.add(arrays, numbers)
         batch.clear()
@@ -45,7 +45,8 @@ def read_jsonl(file: TextIO, path: Path) -> Cells:
             if name in KNOWN or not only_known:
                 cell = _json_cell(name, value, where, list_column)
                 cells = batch.setdefault(name, [])
-                cells.extend([None] * (len(numbers) - len(cells)))
+                if len(cells) < len(numbers):
+                    cells.extend([None] * (len(numbers) - len(cells)))
                 cells.append(cell)
         numbers.append(number)
         if len(numbers) == BATCH:
@@ -57,12 +58,14 @@ def read_jsonl(file: TextIO, path: Path) -> Cells:
 def _json_object(line: str, where: str) -> dict[str, Any]:
     example = 'an object per line, e.g. {"path": "a.jpg", "labels": ["cat"]}'
     try:
-        record = json.loads(line, object_pairs_hook=_pairs)
+        record = _DECODER.decode(line.strip())
         if "\\u" in line:
             # Half of a surrogate pair is a string in Python, and no text anywhere else.
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InputError(where, f"not readable as JSON: {error}", example, "correct this line") from error
+        # The error's own line counts from this one.
+        fault = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise InputError(where, f"not readable as JSON: {fault}", example, "correct this line") from error
     if not isinstance(record, dict):
         raise InputError(where, f"{_shown(record)} is not an object", example, "write the row as an object")
     return record
@@ -74,6 +77,10 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f'key "{next(name for name in names if names.count(name) > 1)}" stands there twice')
     return record
+
+
+# json.loads with a hook makes a decoder for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def _json_cell(name: str, value: Any, where: str, list_column: dict[str, bool]) -> Any:
@@ -99,7 +106,7 @@ def _json_cell(name: str, value: Any, where: str, list_column: dict[str, bool]) 
     return json.dumps(value) if not isinstance(value, (list, dict)) else _shown(value)
 
 
-def _jsontext_array(name: str, values: list[Any], lists: bool) -> pa.Array:
+def _json_array(name: str, values: list[Any], lists: bool) -> pa.Array:
     return pa.array(values, pa.list_(pa.string())) if lists else text_array(values, coded=name not in KNOWN)
 
 
