@@ -10,6 +10,7 @@ from pathlib import Path
 
 BENCHMARKS = {
     "noise": "benchmarks.noise",
+    "views": "benchmarks.views",
 }
 """Name to module; a module's `bench()` prints its table and returns a dict with `ratios`."""
 

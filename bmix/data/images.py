@@ -54,6 +54,11 @@ def _square(picture: Image.Image, image_size: int) -> np.ndarray:
     return np.stack([np.asarray(band) for band in picture.split()])
 
 
+def usable_cores() -> int:
+    """The cores that this process may run on, where the system tells, else all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ImageStore:
     """The images of one split by row: decoded once and kept while they fit into MEMORY_LIMIT, else read on demand.
 
@@ -96,7 +101,7 @@ class ImageStore:
 
         # PIL gives the interpreter lock free while it decodes.
         # Loader processes share the cores already.
-        threads = 1 if get_worker_info() else min(8, os.cpu_count() or 1)
+        threads = 1 if get_worker_info() else min(8, usable_cores())
         if threads == 1:
             list(map(load, range(len(rows))))
         else:
