@@ -181,7 +181,7 @@ def _flip(labels_NK: np.ndarray, rate: float, rng: np.random.Generator) -> np.nd
         part = slice(low, low + _BYTES_AT_ONCE)
         words = fast.integers(2**64 - 1, size=_BYTES_AT_ONCE // 8, dtype=np.uint64, endpoint=True)
         byte = words.astype("<u8", copy=False).view(np.uint8)[: len(labels[part])]
-        np.bitwise_xor(labels[part], byte < np.uint8(below), out=flipped[part])
+        np.bitwise_xor(labels[part], (byte < np.uint8(below)).view(np.uint8), out=flipped[part])
     rest = _hit_cells(len(labels), (256 * rate - below) / (256 - below), fast)
     flipped[rest] = labels[rest] ^ 1
     return flipped_NK

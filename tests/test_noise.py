@@ -174,6 +174,129 @@ def test_transitions_and_rates_against_a_loop(images: int, classes: int, seed: i
         assert each["changed_rate"] == (each["changed"] / block.sum() if block.sum() else 0)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 30), st.integers(1, 5), st.integers(0, 10_000))
+def test_ignored_cells_count_nowhere(images: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true, noisy, ignored = rng.integers(2, size=(3, images, classes), dtype=np.uint8)
+    counts = np.zeros((classes, 2, 2), dtype=int)
+    for n in range(images):
+        for k in range(classes):
+            counts[k, true[n, k], noisy[n, k]] += 1 - ignored[n, k]
+    assert np.array_equal(transition(true, noisy, ignored.astype(bool)), counts)
+    assert measured_rates(true, noisy, ignored.astype(bool))["negatives"] == counts[:, 0].sum()
+
+
+def test_counts_do_not_depend_on_the_size_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = long_tailed(500)
+    noisy, ignored = inject(true, "flip", 0.3, np.random.default_rng(0)), long_tailed(500, seed=1) == 1
+    whole = transition(true, noisy, ignored)
+    monkeypatch.setattr("bmix.noise._LABELS_AT_ONCE", 100)
+    assert np.array_equal(transition(true, noisy, ignored), whole)
+    wrong = true.astype(int)
+    wrong[321, 5] = 7
+    with pytest.raises(InputError, match="labels, row 321, class at index 5: 7"):
+        inject(wrong, "flip", 0.3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("rate", [0.0005, 0.25, 0.4, 0.9985])
+def test_flips_are_independent_of_their_place(rate: float) -> None:
+    true = np.zeros((40_000, 9), dtype=np.uint8)
+    given = inject(true, "flip", rate, np.random.default_rng(0))
+    cells = given.reshape(-1).astype(float)
+    for share, size in ((cells.mean(), cells.size), *((column.mean(), len(column)) for column in given.T)):
+        assert share == pytest.approx(rate, abs=4.5 * np.sqrt(rate * (1 - rate) / size))
+    for lag in (1, 8, 9):
+        both = (cells[lag:] * cells[:-lag]).mean()
+        assert both == pytest.approx(rate**2, abs=4.5 * rate * np.sqrt((1 - rate**2) / cells.size) + 1e-4)
+
+
+def test_missing_drops_each_positive_at_the_rate_and_adds_none() -> None:
+    true = long_tailed()
+    rates = measured_rates(true, inject(true, "missing", 0.3, np.random.default_rng(0)))
+    assert rates["added"] == 0
+    for each in (rates, *rates["per_class"]):
+        assert each["removed_rate"] == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / each["positives"]))
+
+
+def by_image(true: np.ndarray, kind: str, rate: float, rng: np.random.Generator, matrix: np.ndarray) -> np.ndarray:
+    positives, given = true.sum(axis=0), true.copy()
+    for n in range(len(true)):
+        present = rng.permutation(np.flatnonzero(true[n]))
+        if kind == "single-positive" and len(present):
+            given[n] = 0
+            given[n, present[0]] = 1
+        if kind == "flip":
+            given[n] = [1 - value if rng.random() < rate else value for value in true[n]]
+        for i in present if kind in ("missing", "mislabel", "class-dependent") else ():
+            if rng.random() >= (1 - matrix[i, i] if kind == "class-dependent" else rate):
+                continue
+            if kind != "missing":
+                row = matrix[i] if kind == "class-dependent" else positives
+                weights = [0 if true[n, j] or given[n, j] else row[j] for j in range(true.shape[1])]
+                if sum(weights) == 0:
+                    continue
+                given[n, rng.choice(true.shape[1], p=np.array(weights) / sum(weights))] = 1
+            given[n, i] = 0
+    return given
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
+def test_noise_is_distributed_as_a_loop_over_the_images_makes_it(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    patterns = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0]], dtype=np.uint8)
+    true = np.tile(patterns, (1500, 1))
+    matrix = np.array([[0.5, 0.3, 0.2, 0], [0.1, 0.4, 0, 0.5], [0, 0.5, 0.5, 0], [0.25, 0.25, 0.25, 0.25]])
+    slow = by_image(true, kind, 0.4, rng, matrix)
+    ours = inject(np.tile(true, (10, 1)), kind, 0.4, rng, matrix)
+    outcome = 1 << np.arange(4)
+    for pattern in range(len(patterns)):
+        seen, expected = (np.bincount(given[pattern::5] @ outcome, minlength=16) for given in (ours, slow))
+        share = (seen + expected) / (seen + expected).sum()
+        variance = share * (1 - share) * (1 / seen.sum() + 1 / expected.sum())
+        apart = np.abs(seen / seen.sum() - expected / expected.sum())
+        assert (apart <= 4.5 * np.sqrt(variance)).all()
+
+
+def test_a_class_turns_into_what_its_row_says_by_chi_square() -> None:
+    label = np.random.default_rng(0).integers(3, size=30_000)
+    matrix = np.array([[0.6, 0.3, 0.1], [0, 1, 0], [0.2, 0.7, 0.1]])
+    given = inject(np.eye(3, dtype=np.uint8)[label], "class-dependent", 0.0, np.random.default_rng(1), matrix)
+    moved = np.zeros((3, 3))
+    np.add.at(moved, (label, given.argmax(axis=1)), 1)
+    expected = np.bincount(label)[:, None] * matrix
+    assert (moved[expected == 0] == 0).all()
+    some = expected > 0
+    assert ((moved[some] - expected[some]) ** 2 / expected[some]).sum() < 18.5  # 99.9 %, four degrees of freedom
+
+
+def test_a_label_stays_where_its_row_leaves_no_free_class() -> None:
+    true = np.tile(np.array([[1, 1, 0]], dtype=np.uint8), (400, 1))
+    matrix = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 1.0]])
+    given = inject(true, "class-dependent", 0.0, np.random.default_rng(0), matrix)
+    assert (given == [1, 0, 1]).all()
+    swap = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1.0]])
+    first = inject(true, "class-dependent", 0.0, np.random.default_rng(0), swap)
+    assert (first[:, 2] == 1).all()
+    assert (first.sum(axis=1) == 2).all()
+    assert first[:, 0].mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (None, "noise matrix: None"),
+        (np.eye(2), r"shape \(2, 2\)"),
+        (np.full((3, 3), 0.5), "row 0: the shares sum to 1.5"),
+        (np.array([[1, 0, 0], [0, 1, 0], [-0.5, 0.5, 1]]), "row 2, column 0: -0.5"),
+        (np.where(np.eye(3) == 1, np.nan, 0), "row 0, column 0: nan"),
+    ],
+)
+def test_a_matrix_that_is_no_transition_is_refused(matrix: np.ndarray | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        inject(long_tailed(10, 3), "class-dependent", 0.0, np.random.default_rng(0), matrix)
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.2, float("nan")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rate_out_of_range_is_refused(kind: str, rate: float) -> None:
