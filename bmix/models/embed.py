@@ -31,7 +31,7 @@ from bmix.models.store import Classifier, ClassifierSpec
 from bmix.randomness import keys
 
 AUGMENTS = ("randaugment-flip", "randaugment", "gentle")
-PART_ROWS = 128
+PART_ROWS = 32
 """Images of one part: what a killed run loses at most."""
 PROGRESS_SECONDS = 10.0
 
@@ -78,6 +78,8 @@ def frozen_backbone(backbone: str, weights: str, image_size: int) -> Classifier:
 @torch.inference_mode()
 def backbone_features(network: ImageNetwork, images_B: Tensor) -> Tensor:
     """Normalised images (B, 3, S, S) to the backbone's features under global average pooling, float32 (B, D)."""
+    # Depthwise convolutions on a CPU take little more than half the time with the channels last.
+    images_B = images_B.contiguous(memory_format=torch.channels_last)
     return network.layout(network.backbone(images_B)).float().mean(dim=(2, 3))
 
 
