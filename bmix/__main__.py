@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from bmix import console
+from bmix.pipeline.embed_options import add_embed_arguments
 
 EXIT_TERMINATED = 143
 RECIPES = ("bce", "mixup", "balancemix")
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
     add_edits(add("check", check, "check params.yaml and the data that it names; nothing is run"))
     add_edits(add("repro", repro, "bring every stage up to date and show the result"))
+    add_embed_arguments(add("embed", embed, "turn the prepared images into features by a frozen backbone"))
     add("table", table, "show the result of the last run in this folder")
     one = add("compare", compare, "run several recipes on the same data and show them side by side")
     known = ", ".join(RECIPES)
@@ -76,6 +78,13 @@ def repro(arguments: argparse.Namespace) -> int:
         return 1
     _show(project.folder)
     return 0
+
+
+def embed(arguments: argparse.Namespace) -> None:
+    """`embed`: a file for the source `features`."""
+    from bmix.models.embed import run
+
+    run(arguments)
 
 
 def table(_arguments: argparse.Namespace) -> None:

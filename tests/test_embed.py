@@ -15,9 +15,10 @@ from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.data.table import read_table
 from bmix.errors import InputError
 from bmix.models import embed as module
-from bmix.models.embed import add_arguments, backbone_features, embed, frozen_backbone, run
+from bmix.models.embed import backbone_features, embed, frozen_backbone, run
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
+from bmix.pipeline.embed_options import add_embed_arguments
 from bmix.randomness import keys
 from tests.tiny import write_params, write_table
 
@@ -109,7 +110,7 @@ def test_the_command_embeds_what_is_prepared(
     write_params(tmp_path, "data.source=table", "data.path=labels.csv", "data.root=images")
     write_manifest(images, Path("data/prepared"))
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_embed_arguments(parser)
     options = ["--output", "made/set.npz", "--views", "0", "--backbone", "resnet18", "--weights", "none"]
     run(parser.parse_args([*options, "--image-size", "32"]))
     assert "data.source=features data.path=made/set.npz" in capsys.readouterr().out
@@ -126,7 +127,7 @@ def test_the_command_embeds_what_is_prepared(
 @pytest.mark.parametrize("option", [["--views", "-1"], ["--image-size", "8"], ["--seed", "x"], ["--augment", "none"]])
 def test_options_are_checked(option: list[str]) -> None:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_embed_arguments(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["--output", "set.npz", *option])
 

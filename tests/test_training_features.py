@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from bmix import load_model
-from bmix.data.features import FEATURES_FILE, read_features
-from bmix.data.manifest import Manifest
+from bmix.data.features import read_features
+from bmix.data.manifest import FEATURES_FILE, Manifest
 from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.errors import InputError
 from bmix.evaluation.inputs import predict_splits

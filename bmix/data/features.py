@@ -20,13 +20,10 @@ import pandas as pd
 from numpy.lib import format as npy
 
 from bmix.data.feature_files import Pack, open_pack
-from bmix.data.manifest import COLUMNS, Manifest, label_lists, quoted
+from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest, label_lists, quoted
 from bmix.data.split_map import refuse_unknown_parts
 from bmix.errors import InputError
 from bmix.files import replaced
-
-FEATURES_FILE = "features.npy"
-"""The path of every row of a manifest of features: (N, V, D), the rows in manifest order."""
 
 
 def read_features(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
 SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
+FEATURES_FILE = "features.npy"
+"""The path of every row where a data set holds features: (N, V, D), the rows in manifest order."""
 SHOWN = 8
 """How many names an error lists before it only counts the rest."""
 

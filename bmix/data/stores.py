@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from bmix.data.augment import Augment
-from bmix.data.features import FEATURES_FILE
 from bmix.data.images import MEMORY_LIMIT, ImageStore
-from bmix.data.manifest import Manifest
+from bmix.data.manifest import FEATURES_FILE, Manifest
 from bmix.errors import InputError
 from bmix.randomness import normals, uniforms
 

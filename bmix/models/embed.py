@@ -30,26 +30,9 @@ from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec
 from bmix.randomness import keys
 
-AUGMENTS = ("randaugment-flip", "randaugment", "gentle")
 PART_ROWS = 32
 """Images of one part: what a killed run loses at most."""
 PROGRESS_SECONDS = 10.0
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The options of `python -m bmix embed`."""
-    command.add_argument("--output", type=Path, required=True, metavar="FILE", help="the .npz to write")
-    command.add_argument(
-        "--views", type=_count, default=4, metavar="V", help="augmented views beside the plain one (4)"
-    )
-    text = "as model.backbone (efficientnet_lite0)"
-    command.add_argument("--backbone", default="efficientnet_lite0", metavar="NAME", help=text)
-    text = "imagenet (downloaded), none, or a file of weights (imagenet)"
-    command.add_argument("--weights", default="imagenet", metavar="PATH", help=text)
-    command.add_argument("--image-size", type=_size, default=224, metavar="S", help="side of the images, pixels (224)")
-    text = f"how the views are made: {', '.join(AUGMENTS)} ({AUGMENTS[0]})"
-    command.add_argument("--augment", choices=AUGMENTS, default=AUGMENTS[0], metavar="NAME", help=text)
-    command.add_argument("--seed", type=_count, default=0, metavar="SEED", help="draws the views (0)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -90,7 +73,7 @@ def embed(
     output: Path,
     views: int = 4,
     seed: int = 0,
-    augment: str = AUGMENTS[0],
+    augment: str = "randaugment-flip",
     batch: int = 32,
 ) -> None:
     """Write an .npz that the source `features` reads: X float16 (N, views + 1, D), Y int8, classes, ids, split.
@@ -192,15 +175,3 @@ def _write(output: Path, manifest: Manifest, parts: Sequence[Path]) -> None:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w") as file:
                 npy.write_array(file, values, allow_pickle=False)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 0 on")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    if not 16 <= _count(text) <= 2048:
-        raise argparse.ArgumentTypeError(f"{text} is no side from 16 to 2048 pixels")
-    return int(text)

@@ -73,7 +73,7 @@ def _check_matrix(params: Params, classes: list[str]) -> None:
             "noise.matrix", f"{path} is not a file", "a CSV, which DVC tracks whatever noise.kind is", "correct it"
         )
     if params.noise.kind == "class-dependent":
-        from bmix.noise import read_matrix
+        from bmix.noise_matrix import read_matrix
 
         read_matrix(path, classes)
 
