@@ -82,7 +82,7 @@ def repro(arguments: argparse.Namespace) -> int:
 
 def embed(arguments: argparse.Namespace) -> None:
     """`embed`: a file for the source `features`."""
-    from bmix.models.embed import run
+    from bmix.pipeline.embed import run
 
     run(arguments)
 

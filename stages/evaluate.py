@@ -9,6 +9,7 @@ import torch
 from bmix import console, load_model
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.stores import holds_features
 from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
 from bmix.evaluation.plots import write_plots
 from bmix.evaluation.report import render_report
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def measure(params: Params) -> tuple[Evaluation, list[Path]]:
-    """The evaluation of the run in the current folder, and the paths of its training images."""
+    """The evaluation of the run in the current folder, and the paths of its training images, none for features."""
     torch.set_num_threads(params.training.threads)
     manifest = read_manifest(PREPARED)
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
@@ -50,7 +51,8 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
         thresholds=(params.evaluate.many, params.evaluate.medium),
         curve_points=params.evaluate.curve_points,
     )
-    return evaluation, [params.image_root / path for path in manifest.paths("train")]
+    pictures = [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]
+    return evaluation, pictures
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.data.table import read_table
 from bmix.errors import InputError
 from bmix.models import embed as module
-from bmix.models.embed import backbone_features, embed, frozen_backbone, run
+from bmix.pipeline.embed import backbone_features, embed, frozen_backbone, run
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
 from bmix.pipeline.embed_options import add_embed_arguments

@@ -38,7 +38,8 @@ def read(data: DataParams, images_folder: Path | None = None) -> Manifest:
     images_folder: None where a source that makes its images shall not write them.
     """
     manifest = _READERS[data.source](data, images_folder)
-    if data.empty == "drop":
+    # Features are left out as they are read: rows of the file are rows of the manifest.
+    if data.empty == "drop" and data.source != "features":
         manifest = drop_empty(manifest)
     validate(manifest, data.path)
     return manifest
@@ -99,7 +100,7 @@ def _folder(data: DataParams, _images_folder: Path | None) -> Manifest:
 def _features(data: DataParams, images_folder: Path | None) -> Manifest:
     from bmix.data.features import read_features
 
-    return read_features(Path(data.path), parse_splits(data.splits), data.seed, images_folder)
+    return read_features(Path(data.path), parse_splits(data.splits), data.seed, images_folder, data.empty)
 
 
 _READERS: dict[str, Callable[[DataParams, Path | None], Manifest]] = {

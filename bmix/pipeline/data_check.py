@@ -39,6 +39,7 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     state = _state(params)
     if memo is not None and _remembered(memo) == state:
         return
+    from bmix.data.manifest import validate
     from bmix.data.screening import screen_overlap
     from bmix.data.sources import read
     from bmix.data.verify import verify
@@ -48,6 +49,9 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     _check_matrix(params, manifest.classes)
     if data.source != "features":
         manifest = verify(manifest, Path(data.root), data.path, unreadable=data.unreadable, memo=digests)
+        # What was skipped may have been the last image of a class or a split.
+        validate(manifest, data.path)
+        _refuse_missing_split(manifest.splits(), split, data.path)
     screen_overlap(manifest, data.path, data.overlap)
     if memo is not None:
         write_json(memo, {"state": state})
