@@ -14,10 +14,10 @@ from bmix.data.images import load_image
 from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.data.table import read_table
 from bmix.errors import InputError
-from bmix.models import embed as module
-from bmix.pipeline.embed import backbone_features, embed, frozen_backbone, run
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
+from bmix.pipeline import embed as module
+from bmix.pipeline.embed import backbone_features, embed, frozen_backbone, run
 from bmix.pipeline.embed_options import add_embed_arguments
 from bmix.randomness import keys
 from tests.tiny import write_params, write_table

@@ -109,8 +109,11 @@ def _draw_moves(axes: Axes, moves: np.ndarray, classes: list[str]) -> None:
 def suspect_sheet(evaluation: Evaluation, path: Path, image_paths: Sequence[Path]) -> bool:
     """The images whose given positives have the smallest p_clean; False where no given positive is called wrong.
 
-    image_paths: the training images in the order of `evaluation.labels.ids`.
+    image_paths: the training images in the order of `evaluation.labels.ids`; empty where instances have no picture,
+    and then there is no sheet either.
     """
+    if not image_paths:
+        return False
     table = suspects(evaluation.labels, given=1, limit=20 * SHEET_IMAGES, true_NK=evaluation.true)
     table = table.drop_duplicates("row").head(SHEET_IMAGES)
     if table.empty:
