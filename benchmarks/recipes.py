@@ -23,6 +23,7 @@ from bmix.data.noisy import read_labels
 from bmix.evaluation.results import metrics_of
 from bmix.files import read_json, write_json
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
+from bmix.pipeline.presets import expand_presets
 from bmix.training.run import advance, build_trainer, write_outputs
 from stages import evaluate, noise, prepare
 
@@ -54,9 +55,9 @@ def main() -> None:
 
 def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
     """Train and measure one run in `folder`, uncut; the prepared data is made once for all."""
-    content = apply_edits(read_yaml(root / "params.yaml"), edits)
-    for key in ("path", "root"):
-        content["data"][key] = str(root / content["data"][key])
+    content = apply_edits(read_yaml(root / "params.yaml"), expand_presets(edits))
+    for section, key in (("data", "path"), ("data", "root"), ("noise", "matrix")):
+        content[section][key] = str(root / content[section][key])
     parse_params(content)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
@@ -89,7 +90,7 @@ def table(home: Path) -> pd.DataFrame:
                 "recipe": recipe,
                 "seed": seed,
                 **{f"test {group}": metrics["mAP"][group] for group in ("all", "many", "medium", "few")},
-                "balanced": metrics["test-balanced"]["all"],
+                "balanced": metrics.get("test-balanced", {}).get("all"),
                 "found": detection.get("recall"),
                 "precision": detection.get("precision"),
                 "repaired": repair.get("repaired"),

@@ -100,7 +100,7 @@ def test_a_new_voc_list_is_looked_at(tmp_path: Path) -> None:
     params, memo = voc_params(tmp_path), tmp_path / "checked.json"
     check(params, memo)
     (Path(params.data.path) / "ImageSets" / "Main" / "test.txt").write_text("000001\n")
-    with pytest.raises(InputError, match='id "000001" was already used'):
+    with pytest.raises(InputError, match='image "000001" of split test is in split train already'):
         check(params, memo)
 
 

@@ -30,7 +30,7 @@ def test_a_table_is_prepared(capsys: pytest.CaptureFixture[str]) -> None:
     use_table("evaluate.many=20", "evaluate.medium=15")
     main()
     written = read_written(PREPARED)
-    assert sorted(written) == ["classes.json", "facts.json", "manifest.parquet"]
+    assert sorted(written) == ["classes.json", "classes.png", "facts.json", "manifest.parquet"]
     assert written["classes.json"] == ["bird", "cat", "dog", "fish"]
     facts, manifest = written["facts.json"], read_manifest(PREPARED)
     assert facts["images"] == {split: len(manifest.rows(split)) for split in ("train", "val", "test")}
@@ -68,11 +68,13 @@ def test_two_runs_write_equal_files_and_an_edited_image_changes_the_manifest() -
     first = read_written(PREPARED)
     main()
     assert read_written(PREPARED) == first
-    image, other = Path("mine/images/a/000.jpg"), Path("mine/images/a/004.jpg")
+    image, other = Path("mine/images/a/000.jpg"), Path("mine/images/a/012.jpg")
     image.write_bytes(other.read_bytes())
     main()
     second = read_written(PREPARED)
     assert second.pop("manifest.parquet") != first.pop("manifest.parquet")
+    before, after = first["facts.json"].pop("membership"), second["facts.json"].pop("membership")
+    assert {split for split in before if before[split] != after[split]} == {"train"}
     assert second == first
 
 
