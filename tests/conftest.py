@@ -12,6 +12,11 @@ from tests.projects import make_project, run
 os.environ.update(TELEMETRY_OFF)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run Prefect come last: its exit hooks stay in this process, and fail in every process forked later."""
+    items.sort(key=lambda item: "prefect_server" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project after its first `python -m bmix repro`; to be copied, not changed."""
