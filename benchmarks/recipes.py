@@ -81,8 +81,8 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
 def table(home: Path) -> pd.DataFrame:
     """Mean and standard error over the seeds of every finished run below `home`, in percent.
 
-    A column that no run has (another test split, an empty group of classes) is left out; a cell that a recipe lacks is a
-    dash; a single run has no error.
+    A column that no run has (another test split, an empty group of classes) is left out. A cell that a recipe lacks is
+    a dash; a single run has no error.
     """
     rows = []
     for path in sorted(home.glob("*/*-*/metrics.json")):
@@ -105,9 +105,8 @@ def table(home: Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows).astype(dict.fromkeys(columns, float))
     grouped = frame.groupby(["noise", "recipe"], sort=False)[columns]
     mean, error = grouped.mean() * 100, grouped.sem() * 100
-    shown = (mean.round(1).astype(str) + " ± " + error.round(1).astype(str)).where(
-        error.notna(), mean.round(1).astype(str)
-    )
+    alone = mean.round(1).astype(str)
+    shown = (alone + " ± " + error.round(1).astype(str)).where(error.notna(), alone)
     shown = shown.where(mean.notna(), "–").loc[:, mean.notna().any()]
     return shown.assign(runs=grouped.size()).reset_index()
 
