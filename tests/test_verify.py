@@ -275,9 +275,10 @@ def test_long_work_tells_the_time_left(
     data: tuple[Manifest, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pace, "SECONDS", 0.0)
+    monkeypatch.setattr(module, "EXAMINED_TOGETHER", 5)
     verify(*data, "labels.csv")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("verified 1 of 24 images, about ")
+    assert lines[0].startswith("verified 5 of 24 images, about ")
     assert lines[-1] == "verified 24 of 24 images, about 0 s left"
 
 

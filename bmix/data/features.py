@@ -22,6 +22,7 @@ from numpy.lib import format as npy
 from bmix.data.feature_files import Pack, open_pack
 from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest, label_lists, quoted
 from bmix.data.split_map import refuse_unknown_parts
+from bmix.data.splits import stratified_splits
 from bmix.errors import InputError
 from bmix.files import replaced
 
@@ -70,11 +71,9 @@ def _splits(pack: Pack, split_of: dict[str, str], seed: int, notes: dict[str, st
     parts = sorted(set(pack.parts or []))
     refuse_unknown_parts(split_of, parts, pack.where)
     if pack.parts is None:
-        # Comes with torch, which takes seconds to import; a file that names its splits does without.
-        from bmix.data.splits import stratified_splits
-
         notes["splits"] = f"drawn for data.seed {seed}, stratified by the labels"
-        return stratified_splits((pack.labels_NK == 1).astype(np.uint8), seed)
+        rows, columns = np.nonzero(pack.labels_NK == 1)
+        return stratified_splits(rows, columns, (len(pack.labels_NK), len(pack.classes)), seed)
     if not split_of:
         return np.array(pack.parts, dtype=object)
     if left_out := [part for part in parts if part not in split_of]:

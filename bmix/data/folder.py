@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import COLUMNS, SPLIT_PATTERN, Manifest, label_matrix, quoted
+from bmix.data.manifest import COLUMNS, SPLIT_PATTERN, Manifest, label_pairs, quoted
 from bmix.data.split_map import refuse_unknown_parts
+from bmix.data.splits import stratified_splits
 from bmix.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -241,11 +242,10 @@ def _digest(file: _File) -> bytes:
 
 
 def _draw_splits(frame: pd.DataFrame, classes: list[str], seed: int) -> None:
-    # Comes with torch, which takes seconds to import; a folder with parts does without.
-    from bmix.data.splits import stratified_splits
-
     labelled_N = (frame["split"] == "").to_numpy()
     if labelled_N.any():
         splits = frame["split"].to_numpy(dtype=object, copy=True)
-        splits[labelled_N] = stratified_splits(label_matrix(frame["labels"][labelled_N], classes), seed)
+        splits[labelled_N] = stratified_splits(
+            *label_pairs(frame["labels"][labelled_N], classes), (int(labelled_N.sum()), len(classes)), seed
+        )
         frame["split"] = np.asarray(splits, dtype=object)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +79,17 @@ def label_matrix(lists: Iterable[list[str]], classes: list[str]) -> np.ndarray:
     Raises InputError for a name that is not among the classes.
     """
     lists = list(lists)
+    labels_NK = np.zeros((len(lists), len(classes)), np.uint8)
+    labels_NK[label_pairs(lists, classes)] = 1
+    return labels_NK
+
+
+def label_pairs(lists: Iterable[list[str]], classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column in `classes` of each name in lists of class names, int64 (M,) both, in their order.
+
+    Raises InputError for a name that is not among the classes.
+    """
+    lists = list(lists)
     names = _flat(lists)
     columns = pd.Index(classes).get_indexer(pd.Index(names, dtype=object))
     if (columns < 0).any():
@@ -89,9 +100,7 @@ def label_matrix(lists: Iterable[list[str]], classes: list[str]) -> np.ndarray:
             quoted(classes),
             f"correct it.{nearest(name, classes)}",
         )
-    labels_NK = np.zeros((len(lists), len(classes)), np.uint8)
-    labels_NK[np.repeat(np.arange(len(lists)), [len(row) for row in lists]), columns] = 1
-    return labels_NK
+    return np.repeat(np.arange(len(lists)), [len(row) for row in lists]), columns
 
 
 def _flat(lists: Iterable[Iterable[str]]) -> list[str]:
@@ -190,7 +199,7 @@ def path_fault(path: str) -> str:
         return "has a null character"
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         return "is absolute"
-    if ".." in PurePosixPath(path).parts:
+    if ".." in path.split("/"):
         return "may leave the root by '..'"
     return ""
 

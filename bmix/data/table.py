@@ -15,8 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bmix.data.manifest import COLUMNS, SPLIT_PATTERN, Manifest, label_matrix, origin, quoted
+from bmix.data.manifest import COLUMNS, SPLIT_PATTERN, Manifest, origin, quoted
 from bmix.data.split_map import refuse_unknown_parts
+from bmix.data.splits import stratified_splits
 from bmix.data.table_columns import Cells
 from bmix.data.table_files import read_cells
 from bmix.data.table_labels import NONE, Entries, class_columns, listed_labels
@@ -66,7 +67,7 @@ def read_table(path: Path, root: Path, seed: int, split_of: dict[str, str] | Non
     else:
         seen = classes or labels.seen(np.ones(len(frame), bool))
         _refuse_unknown(frame, labels, seen, path)
-        frame["split"] = _draw_splits(labels.lists(len(frame), seen), seen, seed)
+        frame["split"] = stratified_splits(*labels.pairs(seen), (len(frame), len(seen)), seed)
         notes["splits"] = f"drawn for data.seed {seed}, stratified by the labels"
     training_N = (frame["split"] == "train").to_numpy()
     if not classes:
@@ -199,10 +200,3 @@ def _read_classes(path: Path) -> list[str]:
                 "remove one",
             )
     return list(first_line)
-
-
-def _draw_splits(lists: list[list[str]], classes: list[str], seed: int) -> np.ndarray:
-    # Comes with torch, which takes seconds to import; a table that names its splits does without.
-    from bmix.data.splits import stratified_splits
-
-    return stratified_splits(label_matrix(lists, classes), seed)

@@ -50,18 +50,25 @@ class Entries:
         counts = np.bincount(self.codes[rows_N[self.rows]], minlength=len(self.names))
         return sorted(name for name, count in zip(self.names, counts, strict=True) if count)
 
+    def pairs(self, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns, each pair once, sorted; names that are no class have the columns after the classes'."""
+        order = self._order(classes)
+        column_of = {name: column for column, name in enumerate(order)}
+        columns = np.array([column_of[name] for name in self.names], np.int64)[self.codes]
+        # np.unique gives the same, several times slower: it hashes before it sorts.
+        pairs = np.sort(self.rows * len(order) + columns)
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+        return np.divmod(pairs, max(len(order), 1))
+
     def lists(self, count: int, classes: list[str]) -> list[list[str]]:
         """A list of names per row without repetition, in class order; names that are no class follow, sorted."""
-        order = classes + sorted(set(self.names) - set(classes))
-        rank_of = {name: rank for rank, name in enumerate(order)}
-        ranks = np.array([rank_of[name] for name in self.names], np.int64)[self.codes]
-        # np.unique gives the same, several times slower: it hashes before it sorts.
-        pairs = np.sort(self.rows * len(order) + ranks)
-        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
-        rows, ranks = np.divmod(pairs, max(len(order), 1))
+        rows, columns = self.pairs(classes)
         ends = np.cumsum(np.bincount(rows, minlength=count)).tolist()
-        flat = np.array(order, dtype=object)[ranks].tolist()
+        flat = np.array(self._order(classes), dtype=object)[columns].tolist()
         return [flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+
+    def _order(self, classes: list[str]) -> list[str]:
+        return classes + sorted(set(self.names) - set(classes))
 
 
 NONE = Entries(np.zeros(0, np.int64), np.zeros(0, np.int64), [])

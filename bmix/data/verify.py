@@ -11,7 +11,6 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,8 @@ from bmix.errors import InputError
 TINY = 16
 """A picture whose shorter side has fewer pixels is counted: nothing can be recognised on it."""
 
-EXAMINED_AT_ONCE = 2048
-"""Files handed to the threads together, so that a million of them do not wait in memory."""
+EXAMINED_TOGETHER, EXAMINED_AT_ONCE = 32, 2048
+"""Files handed to a thread as one task, and to all threads, so that a million of them do not wait in memory."""
 
 SETTLED_NS = 2 * 10**9
 """A file changed less than this before it was read is not remembered: it can change again within one tick of a clock
@@ -82,25 +81,48 @@ def image_digest(root: Path, path: str) -> str:
 
     root: already resolved.
     """
-    return f"{examine(root, path).digest:016x}"
+    return f"{examine(ImageRoot(root), path).digest:016x}"
 
 
-def examine(root: Path, path: str, known: Found | None = None) -> Found:
+class ImageRoot:
+    """The folder, already resolved, that paths start from; each folder below it is resolved once, at its first use."""
+
+    def __init__(self, root: Path) -> None:
+        self._resolved = {"": str(root)}
+        self._prefix = f"{str(root).rstrip('/')}/"
+
+    def locate(self, path: str) -> tuple[str, os.stat_result]:
+        """Where a path leads through links, and the status of what is there.
+
+        UnusableImageError for a place outside the root; OSError and ValueError where there is nothing or no such path.
+        """
+        folder, _, name = path.rpartition("/")
+        if folder not in self._resolved:
+            self._resolved[folder] = os.path.realpath(self._prefix + folder, strict=True)
+        place = f"{self._resolved[folder]}/{name}"
+        status = os.lstat(place)
+        if name in ("", ".", "..") or stat.S_ISLNK(status.st_mode):
+            place = os.path.realpath(place, strict=True)
+            status = os.lstat(place)
+        if not place.startswith(self._prefix):
+            raise UnusableImageError("leads out of the image root")
+        return place, status
+
+
+def examine(root: ImageRoot, path: str, known: Found | None = None) -> Found:
     """What there is to find out about one file, which is not opened where size and time of change are the known ones.
 
-    root: already resolved. UnusableImageError says why a file is refused.
+    UnusableImageError says why a file is refused.
     """
     try:
-        resolved = Path(os.path.realpath(root / path, strict=True))
-        if not resolved.is_relative_to(root):
-            raise UnusableImageError("leads out of the image root")
-        status = resolved.stat()
+        place, status = root.locate(path)
         # Opening a pipe would wait for a writer for ever.
         if not stat.S_ISREG(status.st_mode):
             raise UnusableImageError("is not a regular file")
         if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
             return known
-        content = resolved.read_bytes()
+        with io.FileIO(place) as file:
+            content = file.readall()
     except FileNotFoundError as error:
         raise UnusableImageError("does not exist") from error
     except (OSError, RuntimeError, ValueError) as error:
@@ -114,28 +136,37 @@ def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int,
     """Fill in what is not known or has changed; the faults by position. The memo is written whatever ends this."""
     faults: dict[int, UnusableImageError] = {}
     count, news, started = len(examined.paths), False, time.time_ns()
-    pace = Pace("verified", count)
+    pace, image_root = Pace("verified", count), ImageRoot(root)
 
-    def look(position: int) -> Found | UnusableImageError:
-        try:
-            return examine(root, examined.paths[position], examined.found(position))
-        except UnusableImageError as fault:
-            return fault
+    def look(positions: range) -> list[tuple[int, Found | UnusableImageError]]:
+        """What was not known of the files at these positions."""
+        results: list[tuple[int, Found | UnusableImageError]] = []
+        for position in positions:
+            known = examined.found(position)
+            try:
+                found = examine(image_root, examined.paths[position], known)
+                if found is not known:
+                    results.append((position, found))
+            except UnusableImageError as fault:
+                results.append((position, fault))
+        return results
 
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
             # A picture over the pixel limit is refused; PIL's warning about it, or about odd metadata, adds nothing.
             warnings.simplefilter("ignore")
-            blocks = (range(start, min(start + EXAMINED_AT_ONCE, count)) for start in range(0, count, EXAMINED_AT_ONCE))
-            results = chain.from_iterable(pool.map(look, block) for block in blocks)
-            for position, result in enumerate(results):
-                found = None if isinstance(result, UnusableImageError) else result
-                if isinstance(result, UnusableImageError):
-                    faults[position] = result
-                if found != examined.found(position):
-                    examined.note(position, found)
-                    news = True
-                pace.tell(position + 1)
+            blocks = (range(count)[start : start + EXAMINED_AT_ONCE] for start in range(0, count, EXAMINED_AT_ONCE))
+            for block in blocks:
+                tasks = [block[start : start + EXAMINED_TOGETHER] for start in range(0, len(block), EXAMINED_TOGETHER)]
+                for task, results in zip(tasks, pool.map(look, tasks), strict=True):
+                    for position, result in results:
+                        found = None if isinstance(result, UnusableImageError) else result
+                        if isinstance(result, UnusableImageError):
+                            faults[position] = result
+                        if found != examined.found(position):
+                            examined.note(position, found)
+                            news = True
+                    pace.tell(task[-1] + 1)
     finally:
         if memo is not None and news:
             remember(memo, root, examined, started - SETTLED_NS)
