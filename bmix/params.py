@@ -85,14 +85,26 @@ class TrainingParams(Section):
     momentum: float = Field(ge=0, lt=1, description="of sgd; unused by adamw")
     weight_decay: float = Field(ge=0, description="of both optimisers")
     seed: Seed = Field(description="first weights, order of the images, partners, mixing, augmentation")
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        description="of convolutions and products; losses and probabilities are float32 always"
+    )
+    processes: int = Field(
+        ge=1, le=1024, description="processes that share each step, one per GPU; above 1 torchrun is started"
+    )
     threads: int = Field(
-        ge=1, le=1024, description="CPU threads of the training; the last bits of a result depend on it"
+        ge=1, le=1024, description="CPU threads of each process; the last bits of a result depend on it"
     )
 
     @model_validator(mode="after")
     def _warmup_within_epochs(self) -> TrainingParams:
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than epochs {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _two_instances_for_each_process(self) -> TrainingParams:
+        if self.batch_size < 2 * self.processes:
+            raise ValueError(f"batch_size {self.batch_size} is less than two instances for each of {self.processes}")
         return self
 
 
@@ -107,7 +119,9 @@ class MethodParams(Section):
     clean: bool = Field(description="manage labels at all (eq. 6-10)")
     relabel: bool = Field(description="apply eq. 9")
     ambiguous: bool = Field(description="weight ambiguous labels by p_G; off: by 0")
-    audit: Literal["step"] = Field(description="step: eq. 9 by the current model at every step, as in the paper")
+    audit: Literal["step", "epoch"] = Field(
+        description="eq. 9 by the current model at every step, as in the paper; or by one pass after each epoch"
+    )
 
 
 class EvaluateParams(Section):

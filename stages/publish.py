@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 
 from bmix import console
-from bmix.tracking.destination import Destination, check_reachable, destination, tracking_on
+from bmix.tracking.destination import Destination, check_reachable, destination, project_root, tracking_on
 from bmix.tracking.stamp import is_current, write_stamp
+from bmix.training.finished import drop_finished
 
 
 def main() -> None:
-    """Send the record unless its stamp is current; a send that fails is a warning, for the results are on disk."""
+    """Send the record unless its stamp is current; a send that fails is a warning, for the results are on disk.
+
+    Being the last stage, it also removes the checkpoints of the runs whose outputs DVC has by now.
+    """
+    drop_finished(project_root() / ".bmix" / "checkpoints")
     if not tracking_on():
         return
     target = destination()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bmix.data.manifest import read_manifest
@@ -11,45 +12,97 @@ from bmix.errors import InputError
 from bmix.params import Params
 from bmix.tracking.destination import project_root
 from bmix.tracking.live import LiveRun
-from bmix.tracking.timings import note_epochs
-from bmix.training.checkpoint import Checkpoints, claimed, run_key
+from bmix.tracking.timings import note_epochs, stage_timing
+from bmix.training.checkpoint import Checkpoints, claimed
+from bmix.training.identity import RunIdentity
+from bmix.training.launch import launch
 from bmix.training.loop import Trainer
+from bmix.training.ranks import Ranks, process_group
 from bmix.training.run import advance, build_trainer
 from bmix.training.state import STATE_FILES, load_state
 
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
 CODE = [Path("bmix", room) for room in ("data", "method", "models", "recipes", "training")]
 CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py"), Path("bmix/torchvision_import.py")]
+SETTINGS = ("data.", "model.", "training.", "method.")
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
-    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on."""
+    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on.
+
+    With `training.processes` above 1 this process becomes torchrun, whose processes come here again; all of them call
+    `finish`.
+    """
+    launch(f"stages.{stage}", params.training.processes)
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
     inputs += [start / name for name in STATE_FILES] if start is not None else []
-    _refuse_missing(inputs)
-    settings = params.model_dump(include={"data", "model", "training", "method"})
-    folder = project_root() / ".bmix" / "checkpoints" / f"{stage}-{run_key(settings, inputs, CODE)}"
+    with process_group() as ranks, _watched(stage, ranks):
+        _refuse_missing(inputs)
+        settings = {key: value for key, value in params.flat().items() if key.startswith(SETTINGS)}
+        home = project_root() / ".bmix" / "checkpoints"
+        checkpoints = Checkpoints(home, stage, RunIdentity.of(settings, inputs, CODE))
+        with _claimed_by_first(checkpoints.folder, ranks):
+            trainer = _begin(params, checkpoints, start, ranks)
+            _train(stage, params, trainer, until, checkpoints)
+            finish(trainer)
+            if ranks.first:
+                checkpoints.finish()
+
+
+def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: Ranks) -> Trainer:
+    manifest = read_manifest(PREPARED)
+    _, given_NK, _ = read_labels(NOISY, manifest)
+    trainer = build_trainer(params, manifest, given_NK, ranks)
+    if checkpoints.resume(trainer):
+        _tell(ranks, [f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])
+        return trainer
+    _tell(ranks, checkpoints.other_run())
+    if start is not None:
+        load_state(trainer, start)
+    return trainer
+
+
+def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints: Checkpoints) -> None:
+    if not trainer.ranks.first:
+        advance(trainer, until)
+        return
+    live = LiveRun.start(stage, params.flat())
+
+    def on_epoch(trainer: Trainer) -> None:
+        checkpoints.save(trainer)
+        live.log_epoch(trainer.records.history[-1], trainer.epoch)
+
+    try:
+        advance(trainer, until, on_epoch)
+    finally:
+        live.end("FINISHED" if trainer.epoch == until else "FAILED")
+    note_epochs(stage, trainer.records.seconds)
+
+
+@contextmanager
+def _watched(stage: str, ranks: Ranks) -> Iterator[None]:
+    """One process of a run notes its time and its failure."""
+    if not ranks.first:
+        yield
+        return
+    with stage_timing(stage):
+        yield
+
+
+@contextmanager
+def _claimed_by_first(folder: Path, ranks: Ranks) -> Iterator[None]:
+    if not ranks.first:
+        ranks.wait()
+        yield
+        return
     with claimed(folder):
-        manifest = read_manifest(PREPARED)
-        _, given_NK, _ = read_labels(NOISY, manifest)
-        trainer = build_trainer(params, manifest, given_NK)
-        checkpoints = Checkpoints(folder)
-        if checkpoints.resume(trainer):
-            print(f"goes on after epoch {trainer.epoch} from {folder}", flush=True)
-        elif start is not None:
-            load_state(trainer, start)
-        live = LiveRun.start(stage, params.flat())
+        ranks.wait()
+        yield
 
-        def on_epoch(trainer: Trainer) -> None:
-            live.log_epoch(trainer.records.history[-1], trainer.epoch)
 
-        try:
-            advance(trainer, until, checkpoints, on_epoch)
-        finally:
-            live.end("FINISHED" if trainer.epoch == until else "FAILED")
-        note_epochs(stage, trainer.records.seconds)
-        finish(trainer)
-        checkpoints.drop()
+def _tell(ranks: Ranks, lines: list[str]) -> None:
+    for line in lines if ranks.first else []:
+        print(line, flush=True)
 
 
 def _refuse_missing(inputs: list[Path]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bmix import console
 from bmix.params import load_params
-from bmix.tracking.timings import stage_timing
 from bmix.training.loop import Trainer
 from bmix.training.run import write_outputs
 from stages.session import WARMUP, run_stage
@@ -17,10 +16,11 @@ def main() -> None:
     params = load_params()
 
     def finish(trainer: Trainer) -> None:
-        write_outputs(trainer, trainer.close(), Path())
+        ledger = trainer.close()
+        if trainer.ranks.first:
+            write_outputs(trainer, ledger, Path())
 
-    with stage_timing("train"):
-        run_stage("train", params, params.training.epochs, WARMUP, finish)
+    run_stage("train", params, params.training.epochs, WARMUP, finish)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bmix import console
 from bmix.files import replaced_folder
 from bmix.params import load_params
-from bmix.tracking.timings import stage_timing
 from bmix.training.loop import Trainer
 from bmix.training.state import save_state
 from stages.session import WARMUP, run_stage
@@ -16,11 +15,11 @@ def main() -> None:
     params = load_params()
 
     def finish(trainer: Trainer) -> None:
-        with replaced_folder(WARMUP) as temporary:
-            save_state(trainer, temporary)
+        if trainer.ranks.first:
+            with replaced_folder(WARMUP) as temporary:
+                save_state(trainer, temporary)
 
-    with stage_timing("warmup"):
-        run_stage("warmup", params, params.training.warmup_epochs, None, finish)
+    run_stage("warmup", params, params.training.warmup_epochs, None, finish)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,22 @@ import pytest
 import torch
 
 from bmix.errors import InputError
-from bmix.files import replaced_folder, write_parquet
+from bmix.files import write_parquet
+from bmix.method.refine import RELABELLED, refine_labels
 from bmix.method.settings import MethodSettings
-from bmix.recipes.base import Step
-from bmix.training.audit import audit_labels
-from bmix.training.checkpoint import Checkpoints, claimed, run_key
+from bmix.recipes.balancemix import BalanceMix
+from bmix.recipes.base import Classify, Step, StepResult
+from bmix.training.checkpoint import Checkpoints
+from bmix.training.identity import RunIdentity
+from bmix.training.loading import load
+from bmix.training.loop import Trainer
+from bmix.training.passes import DrawnViews, PlainViews, audit
 from bmix.training.plan import Plan
+from bmix.training.ranks import Ranks
 from bmix.training.records import Records, loss_histograms, mixture_schema, sampling_quantiles
 from bmix.training.run import write_outputs
 from bmix.training.state import load_state, save_state
-from bmix.training.steps import EpochSteps, draw_pairs, load_steps
+from bmix.training.steps import EpochSteps, draw_pairs, split_steps
 from tests.runs import CLASSES, build_run, same_weights, train, write_images
 
 OFF = MethodSettings(minority=False, clean=False, relabel=False, ambiguous=False)
@@ -73,21 +79,33 @@ def test_every_switch_changes_the_run(tiny: tuple[list[Path], np.ndarray], switc
     assert not same_weights(train(build_run(*tiny, settings=settings)), train(build_run(*tiny, settings=without)))
 
 
-@pytest.mark.parametrize("recipe", ["bce", "mixup", "balancemix"])
+@pytest.mark.parametrize(
+    ("recipe", "audit", "precision"),
+    [
+        ("bce", "step", "float32"),
+        ("mixup", "step", "bf16"),
+        ("balancemix", "step", "float32"),
+        ("balancemix", "epoch", "float32"),
+        ("balancemix", "epoch", "fp16"),
+    ],
+)
 def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(
-    tiny: tuple[list[Path], np.ndarray], tmp_path: Path, recipe: str
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path, recipe: str, audit: str, precision: str
 ) -> None:
-    uncut = train(build_run(*tiny, recipe=recipe))
+    def build() -> Trainer:
+        return build_run(*tiny, recipe=recipe, settings=MethodSettings(audit=audit), precision=precision)
+
+    uncut = train(build())
     write_outputs(uncut, uncut.close(), tmp_path / "uncut")
 
-    warmup = train(build_run(*tiny, recipe=recipe), until=2)
+    warmup = train(build(), until=2)
     save_state(warmup, tmp_path / "warmup")
-    begun = build_run(*tiny, recipe=recipe)
+    begun = build()
     load_state(begun, tmp_path / "warmup")
     train(begun, until=3)
-    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints = Checkpoints(tmp_path, "train", RunIdentity({"seed": 0}))
     checkpoints.save(begun)
-    resumed = build_run(*tiny, recipe=recipe)
+    resumed = build()
     assert checkpoints.resume(resumed)
     assert resumed.epoch == 3
     train(resumed)
@@ -97,6 +115,92 @@ def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(
     save_state(uncut, tmp_path / "state uncut")
     save_state(resumed, tmp_path / "state cut")
     assert outputs(tmp_path / "state cut") == outputs(tmp_path / "state uncut")
+
+
+def test_the_pass_after_an_epoch_answers_for_the_next_epochs_steps(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = train(build_run(*tiny, settings=MethodSettings(audit="epoch", epsilon=0.6)), 2)
+    recipe = trainer.recipe
+    assert isinstance(recipe, BalanceMix)
+    assert recipe.doubtful_rows() is None
+    assert recipe.mixtures is not None
+    assert recipe.p_clean_NK is not None
+    views = DrawnViews(trainer.augment, trainer.plan.seed, ("audit", 2))
+    for n in (0, 13, 59):
+        row = torch.tensor([n])
+        probability_VK = torch.stack([trainer.classifier.predict(view)[0] for view in views.of(trainer.images, row)])
+        assert recipe.confidence_NK is not None
+        assert torch.allclose(recipe.confidence_NK[n], probability_VK.mean(dim=0), atol=1e-5)
+        given_K = recipe.given_NK[n]
+        loss_VK = -torch.where(given_K, probability_VK, 1 - probability_VK).log()
+        expected = recipe.mixtures.clean_probability(loss_VK.mean(dim=0)[None], given_K[None])
+        assert torch.allclose(recipe.p_clean_NK[n], expected[0], atol=1e-3)
+    rows = torch.arange(60)
+    step = Step(rows, rows, None, rows, rows, None, torch.ones(60))
+    result = recipe.step(lambda views: torch.zeros(60, 3), step)
+    _, verdict, _ = refine_labels(recipe.given_NK, recipe.p_clean_NK, recipe.confidence_NK, 0.6)
+    assert result.verdict is not None
+    assert torch.equal(result.verdict, verdict)
+    assert (verdict == RELABELLED).any()
+
+
+def test_the_audit_by_epoch_needs_no_views_in_a_step_and_none_in_warmup(tiny: tuple[list[Path], np.ndarray]) -> None:
+    by_epoch, by_step = (build_run(*tiny, settings=MethodSettings(audit=audit)) for audit in ("epoch", "step"))
+    assert same_weights(train(by_epoch, 2), train(by_step, 2))
+    steps = by_epoch._steps(3)
+    assert all(side.relabel is None for number in range(len(steps)) for side in steps[number].sides)
+    assert not same_weights(train(by_epoch), train(by_step))
+
+
+def test_recipes_that_learn_nothing_from_the_given_losses_do_not_compute_them(
+    tiny: tuple[list[Path], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bmix.training.loop.audit", None)
+    for recipe, settings in (("bce", None), ("mixup", None), ("balancemix", OFF)):
+        trainer = train(build_run(*tiny, recipe=recipe, settings=settings))
+        assert [row["given_loss"] for row in trainer.records.history] == [None] * 4
+        assert not trainer.close().managed
+    with pytest.raises(TypeError):
+        train(build_run(*tiny), 1)
+
+
+@pytest.mark.parametrize(("count", "batch", "ranks"), [(60, 16, 1), (33, 16, 1), (33, 16, 2), (35, 16, 3), (5, 16, 2)])
+def test_every_instance_is_in_one_step_of_one_process(count: int, batch: int, ranks: int) -> None:
+    steps = split_steps(count, batch, ranks)
+    assert torch.cat(steps).tolist() == list(range(count))
+    assert all(len(step) == batch for step in steps[:-1])
+    assert len(steps[-1]) >= min(count, 2 * ranks)
+    shares = [[Ranks(rank, ranks).share(step).tolist() for rank in range(ranks)] for step in steps]
+    assert sorted(position for step in shares for share in step for position in share) == list(range(count))
+    assert all(max(map(len, step)) - min(map(len, step)) <= 1 for step in shares)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_like_float32_with_losses_in_float32(
+    tiny: tuple[list[Path], np.ndarray], precision: str
+) -> None:
+    exact = train(build_run(*tiny))
+    trainer = build_run(*tiny, precision=precision)
+    seen = []
+    step = trainer.recipe.step
+
+    def watched(classify: Classify, given: Step) -> StepResult:
+        def tell(views: torch.Tensor) -> torch.Tensor:
+            logits = classify(views)
+            seen.append(logits.dtype)
+            return logits
+
+        return step(tell, given)
+
+    trainer.recipe.step = watched  # type: ignore[method-assign]
+    train(trainer)
+    assert set(seen) == {torch.float32}
+    assert not same_weights(exact, trainer)
+    assert all(value.dtype == torch.float32 for value in trainer.classifier.parameters())
+    for row, expected in zip(trainer.records.history, exact.records.history, strict=True):
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=0.1)
+    resumed = build_run(*tiny, precision=precision)
+    assert resumed.engine.state().keys() == trainer.engine.state().keys()
+    assert bool(resumed.engine.state()) == (precision == "fp16")
 
 
 def test_another_seed_gives_another_run(tiny: tuple[list[Path], np.ndarray]) -> None:
@@ -161,20 +265,19 @@ def test_the_managed_step_is_algorithm_1_label_by_label(tiny: tuple[list[Path], 
 
 
 def test_steps_visit_every_image_once_and_workers_change_nothing(
-    tiny: tuple[list[Path], np.ndarray], monkeypatch: pytest.MonkeyPatch
+    tiny: tuple[list[Path], np.ndarray],
 ) -> None:
     trainer = build_run(*tiny)
     doubtful_N = torch.arange(60) % 7 == 0
     pairs = draw_pairs(60, True, None, 4.0, seed=0, epoch=1)
     steps = EpochSteps(trainer.images, trainer.augment, pairs, doubtful_N, 16, seed=0, epoch=1)
-    alone = list(load_steps(steps))
+    alone = list(load(steps, 0))
     assert sorted(torch.cat([step.random.rows for step in alone]).tolist()) == list(range(60))
     for step in alone:
         assert torch.equal(step.random.doubtful, (step.random.rows % 7 == 0).nonzero().squeeze(1))
         assert step.coefficient is not None
         assert float(step.coefficient.min()) >= 0.5
-    monkeypatch.setenv("BMIX_WORKERS", "2")
-    for first, second in zip(alone, load_steps(steps), strict=True):
+    for first, second in zip(alone, load(steps, 2), strict=True):
         assert torch.equal(first.random.train, second.random.train)
         assert first.minority is not None
         assert second.minority is not None
@@ -187,14 +290,14 @@ def test_steps_visit_every_image_once_and_workers_change_nothing(
 def test_the_audit_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.ndarray]) -> None:
     trainer = train(build_run(*tiny), 1)
     before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
-    audit = audit_labels(trainer.classifier, trainer.images, trainer.recipe.given_NK)
+    seen = audit(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
     assert all(torch.equal(value, before[name]) for name, value in trainer.classifier.state_dict().items())
     probability = trainer.classifier.predict(trainer.images.read(torch.tensor([4])))
-    assert torch.allclose(audit.confidence_NK[4], probability[0], atol=1e-5)
+    assert torch.allclose(seen.confidence_NK[4], probability[0], atol=1e-5)
     for k in range(3):
         p = float(probability[0, k])
         expected = -math.log(p) if bool(trainer.recipe.given_NK[4, k]) else -math.log(1 - p)
-        assert float(audit.losses_NK[4, k]) == pytest.approx(expected, abs=1e-4)
+        assert float(seen.losses_NK[4, k]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_relabelling_views_leave_batch_norm_alone_and_average_two_views(tiny: tuple[list[Path], np.ndarray]) -> None:
@@ -203,7 +306,7 @@ def test_relabelling_views_leave_batch_norm_alone_and_average_two_views(tiny: tu
     steps = EpochSteps(trainer.images, trainer.augment, pairs, torch.ones(60, dtype=torch.bool), 16, seed=0, epoch=3)
     side = steps[0].random
     before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
-    confidence = trainer._confidence([side])[0]
+    confidence = trainer._relabelling_confidence([side])[0]
     assert all(torch.equal(value, before[name]) for name, value in trainer.classifier.state_dict().items())
     assert side.relabel is not None
     assert not torch.equal(side.relabel[0], side.relabel[1])
@@ -223,58 +326,17 @@ def test_an_infinite_loss_stops_with_the_step_and_the_remedy(tiny: tuple[list[Pa
     trainer = build_run(*tiny)
     with torch.no_grad():
         trainer.classifier.network.head.linear.bias.fill_(math.nan)  # type: ignore[union-attr, operator]
-    with pytest.raises(InputError, match=r"epoch 1, step 1: the loss is nan\n.*\n.*lower training.learning_rate"):
+    with pytest.raises(InputError) as refused:
         trainer.train_epoch()
-
-
-def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
-    with (
-        claimed(tmp_path / "run"),
-        pytest.raises(InputError, match=r"process \d+ is training this very run"),
-        claimed(tmp_path / "run"),
-    ):
-        pass
-    with claimed(tmp_path / "run"):
-        pass
-
-
-def test_a_broken_state_is_refused_with_the_command_that_mends_it(
-    tiny: tuple[list[Path], np.ndarray], tmp_path: Path
-) -> None:
-    trainer = train(build_run(*tiny), 1)
-    save_state(trainer, tmp_path)
-    (tmp_path / "state.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(InputError, match="dvc repro --force --single-item warmup"):
-        load_state(build_run(*tiny), tmp_path)
-
-
-def test_the_run_key_follows_settings_inputs_and_code(tmp_path: Path) -> None:
-    data, code = tmp_path / "labels", tmp_path / "code"
-    data.write_text("a")
-    code.mkdir()
-    (code / "x.py").write_text("pass")
-    first = run_key({"seed": 0}, [data], [code])
-    assert first == run_key({"seed": 0}, [data], [code])
-    assert first != run_key({"seed": 1}, [data], [code])
-    (code / "x.py").write_text("other")
-    changed = run_key({"seed": 0}, [data], [code])
-    assert changed != first
-    data.write_text("b")
-    assert run_key({"seed": 0}, [data], [code]) != changed
-
-
-def test_half_written_checkpoints_are_never_seen(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-
-    def interrupted() -> None:
-        with replaced_folder(tmp_path / "epoch-00001") as temporary:
-            (temporary / "state.json").write_text("{}")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert not list(tmp_path.iterdir())
-    assert checkpoints._epochs() == []
+    first = draw_pairs(60, True, None, 4.0, seed=0, epoch=1)
+    assert first.partners_N is not None
+    sides = [", ".join(f"{row:03d}" for row in rows[:8].tolist()) for rows in (first.rows_N, first.partners_N)]
+    assert refused.value.where == "training, epoch 1, step 1"
+    assert refused.value.found == (
+        "the loss is nan, at learning rate 3.00e-03, of the images "
+        f"{sides[0]} and 8 more mixed with {sides[1]} and 8 more"
+    )
+    assert refused.value.remedy.startswith("lower training.learning_rate")
 
 
 def test_loss_histograms_count_every_loss_in_its_bin() -> None:

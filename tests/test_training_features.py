@@ -17,12 +17,14 @@ from bmix.errors import InputError
 from bmix.evaluation.inputs import predict_splits
 from bmix.params import Params, load_params
 from bmix.randomness import keys, normals, uniforms
-from bmix.training.audit import audit_labels
 from bmix.training.checkpoint import Checkpoints
+from bmix.training.identity import RunIdentity
+from bmix.training.loading import load
 from bmix.training.loop import Trainer
+from bmix.training.passes import DrawnViews, PlainViews, audit
 from bmix.training.run import advance, build_trainer, write_outputs
 from bmix.training.state import load_state, save_state
-from bmix.training.steps import EpochSteps, closing_views, draw_pairs, load_steps
+from bmix.training.steps import EpochSteps, draw_pairs
 from tests.data.features import CLASSES, arrays, write_npz
 from tests.tiny import write_params
 
@@ -103,8 +105,8 @@ def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(project: Project,
     save_state(warmup, project.folder / "warmup")
     begun = project.build(edit)
     load_state(begun, project.folder / "warmup")
-    checkpoints = Checkpoints(project.folder / "run")
-    advance(begun, 3, checkpoints)
+    checkpoints = Checkpoints(project.folder, "train", RunIdentity({"seed": 0}))
+    advance(begun, 3, checkpoints.save)
     resumed = project.build(edit)
     assert checkpoints.resume(resumed)
     advance(resumed, 4)
@@ -118,7 +120,7 @@ def _jittered(plain_D: np.ndarray, key: np.ndarray, jitter: float, deviation_D: 
 
 
 @pytest.mark.parametrize("project", [1, 2, 5], indirect=True)
-def test_the_views_of_a_step_are_those_documented(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_views_of_a_step_are_those_documented(project: Project) -> None:
     trainer = project.build()
     store = trainer.images
     assert isinstance(store, FeatureStore)
@@ -129,7 +131,7 @@ def test_the_views_of_a_step_are_those_documented(project: Project, monkeypatch:
     steps = EpochSteps(store, trainer.augment, pairs, doubtful_N, 32, seed=7, epoch=5)
     seen = []
     start = 0
-    for step in load_steps(steps):
+    for step in load(steps, 0):
         assert step.minority is not None
         for side, name in ((step.random, "random"), (step.minority, "minority")):
             doubtful = side.doubtful.tolist()
@@ -163,8 +165,7 @@ def test_the_views_of_a_step_are_those_documented(project: Project, monkeypatch:
     if project.stored_NVD.shape[1] > 1:
         shares = np.bincount(seen) / len(seen)
         assert np.allclose(shares, 1 / len(shares), atol=0.08)
-    monkeypatch.setenv("BMIX_WORKERS", "2")
-    again = next(iter(load_steps(steps)))
+    again = next(load(steps, 2))
     assert torch.equal(again.random.train, steps[0].random.train)
 
 
@@ -203,14 +204,14 @@ def test_the_audit_and_the_closing_views(project: Project) -> None:
     trainer = project.build()
     advance(trainer, 1)
     train_N = np.flatnonzero(project.manifest.frame["split"] == "train")
-    audit = audit_labels(trainer.classifier, trainer.images, trainer.recipe.given_NK)
+    seen = audit(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
     plain = trainer.classifier.predict(torch.from_numpy(project.stored_NVD[train_N, 0]))
-    assert torch.allclose(audit.confidence_NK, plain, atol=1e-6)
-    rows = torch.arange(30)
-    made = closing_views(trainer.images.read(rows), trainer.augment, rows, 0)
+    assert torch.allclose(seen.confidence_NK, plain, atol=1e-6)
+    closing = DrawnViews(trainer.augment, 0, ("closing",))
+    made = closing.of(trainer.images, torch.arange(30))
     assert made.shape == (2, 30, 12)
     assert not (made[0] == made[1]).all(1).any()
-    assert torch.equal(made[:, 5:6], closing_views(trainer.images.read(rows[5:6]), trainer.augment, rows[5:6], 0))
+    assert torch.equal(made[:, 5:6], closing.of(trainer.images, torch.tensor([5])))
 
 
 def test_standardising_uses_the_plain_views_of_the_training_split(project: Project) -> None:

@@ -47,18 +47,27 @@ def learning_curves(evaluation: Evaluation, path: Path) -> bool:
             label="training (mixed images)",
         )
         panels[0].set(title="Loss", xlabel="epoch", ylabel="training loss, summed over classes")
-        # The two losses differ in scale by the number of classes.
-        given = panels[0].twinx()
-        given.plot(
-            history["epoch"], history["given_loss"], color=RED, marker="s", markersize=3, label="given labels (audit)"
-        )
-        given.set_ylabel("BCE of a given label, mean")
-        given.grid(visible=False)
-        given.spines["right"].set_visible(True)
-        for axes in (panels[0], given):
+        drawn_axes = [panels[0]]
+        # A recipe that learns nothing from the given labels' losses does not compute them.
+        if history["given_loss"].notna().any():
+            # The two losses differ in scale by the number of classes.
+            given = panels[0].twinx()
+            given.plot(
+                history["epoch"],
+                history["given_loss"],
+                color=RED,
+                marker="s",
+                markersize=3,
+                label="given labels (audit)",
+            )
+            given.set_ylabel("BCE of a given label, mean")
+            given.grid(visible=False)
+            given.spines["right"].set_visible(True)
+            drawn_axes.append(given)
+        for axes in drawn_axes:
             axes.set_ylim(bottom=0)
             axes.yaxis.label.set_color(axes.get_lines()[0].get_color())
-        legend_below(panels[0], [panels[0].get_lines()[0], given.get_lines()[0]])
+        legend_below(panels[0], [axes.get_lines()[0] for axes in drawn_axes])
         mark_warmup(panels[0], evaluation.record.warmup_epochs, len(history))
         if with_val:
             best = history["val_map"].max()

@@ -12,7 +12,8 @@ class MethodSettings:
     alpha: α of Beta(α, α), eq. 5. epsilon: ε, the re-labelling threshold of eq. 9. sharpness: p ∝ Score^-sharpness,
     1 is eq. 4. trust_positives: every given positive counts as clean. minority: partners come from the minority
     sampler, else uniformly. clean: labels are managed at all. relabel: eq. 9 is applied. ambiguous: ambiguous labels
-    weigh p_G, else 0. audit: "step", eq. 9 by the current model at every step.
+    weigh p_G, else 0. audit: "step", eq. 9 by the current model at every step, as in the paper; "epoch", by one pass
+    over two views of every image after each epoch, which the mixtures and the sampler use too.
     """
 
     alpha: float = 4.0

@@ -1,4 +1,4 @@
-"""Passes over stored images or features in eval mode, without gradients and without augmentation."""
+"""A pass over stored images or features in eval mode, without gradients and without augmentation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ EVALUATION_BATCH = 256
 
 
 @torch.no_grad()
-def predict_logits(classifier: Classifier, images: Store, batch_size: int = EVALUATION_BATCH) -> Tensor:
-    """Logits of every image as stored, of features by their view 0: float32 (N, K) on the classifier's device."""
+def predict_confidence(classifier: Classifier, images: Store, batch_size: int = EVALUATION_BATCH) -> Tensor:
+    """f_k(x) of every image as stored, of features by view 0: float32 (N, K) in [0, 1] on the classifier's device."""
     classifier.eval()
     device = classifier.device
     parts = [
-        classifier(classifier.normalise(plain_views(images, rows).to(device, non_blocking=True))).float()
+        classifier(classifier.normalise(plain_views(images, rows).to(device, non_blocking=True))).float().sigmoid()
         for rows in torch.arange(len(images)).split(batch_size)
     ]
     return torch.cat(parts) if parts else torch.empty(0, len(classifier.spec.classes), device=device)
-
-
-def predict_confidence(classifier: Classifier, images: Store, batch_size: int = EVALUATION_BATCH) -> Tensor:
-    """f_k(x) of every image, float32 (N, K) in [0, 1]."""
-    return predict_logits(classifier, images, batch_size).sigmoid()

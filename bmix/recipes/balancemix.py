@@ -16,18 +16,33 @@ from bmix.recipes.mixup import Mixup, mixed_step
 
 
 class BalanceMix(Mixup):
-    """Warm-up: minority mixing with plain BCE; then the labels of both images are refined before they are mixed."""
+    """Warm-up: minority mixing with plain BCE; then the labels of both images are refined before they are mixed.
+
+    `audit` step: eq. 9 asks the current model about two views of every doubtful image at each step. `audit` epoch: the
+    pass at the end of an epoch shows two views of every image, and the next epoch's steps look its answers up.
+    """
 
     probability_N: Tensor | None = None
     p_clean_NK: Tensor | None = None
+    confidence_NK: Tensor | None = None
+
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether the sampler or the mixtures are on."""
+        return self.settings.minority or self.settings.clean
+
+    def audits_views(self, manage: bool) -> bool:
+        """With `audit` epoch, once labels are re-labelled."""
+        settings = self.settings
+        return settings.audit == "epoch" and settings.clean and settings.relabel and manage
 
     def partner_probability(self) -> Tensor | None:
         """Eq. 4; uniform before the first scores and with `minority` off."""
         return self.probability_N
 
     def doubtful_rows(self) -> Tensor | None:
-        """Images with a label that eq. 9 looks at: not clean, and not a trusted positive."""
-        if not (self.managing and self.settings.relabel) or self.p_clean_NK is None:
+        """Images with a label that eq. 9 asks about at a step: not clean, and not a trusted positive."""
+        if self.settings.audit == "epoch" or not (self.managing and self.settings.relabel) or self.p_clean_NK is None:
             return None
         return self._doubtful(self.p_clean_NK).any(dim=1)
 
@@ -49,15 +64,19 @@ class BalanceMix(Mixup):
         if self.settings.clean and manage:
             self._fit(audit)
             self.managing = True
+            if self.audits_views(manage):
+                self.confidence_NK = audit.confidence_NK
 
-    def close(self, audit: Audit, confidence: Callable[[Tensor], Tensor]) -> Ledger:
+    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor]) -> Ledger:
         """Fit once more on the closing audit and refine every label."""
-        if not self.settings.clean:
+        if not self.settings.clean or audit is None:
             return super().close(audit, confidence)
         self._fit(audit)
         assert self.p_clean_NK is not None
         confidence_NK = torch.full_like(self.p_clean_NK, 0.5)
-        if self.settings.relabel:
+        if self.audits_views(manage=True):
+            confidence_NK = audit.confidence_NK
+        elif self.settings.relabel:
             rows = self._doubtful(self.p_clean_NK).any(dim=1).nonzero().squeeze(1)
             confidence_NK[rows] = confidence(rows)
         everything = torch.arange(len(self.given_NK), device=self.given_NK.device)
@@ -65,17 +84,20 @@ class BalanceMix(Mixup):
         return Ledger(self.given_NK, self.p_clean_NK, labels, verdict, weight, managed=True, mixtures=self.mixtures)
 
     def state(self) -> dict[str, Tensor]:
-        """The sampler's probabilities, the mixtures and the clean probabilities of the last pass."""
+        """The sampler's probabilities, the mixtures, and what the last pass said of every label."""
         state = {} if self.probability_N is None else {"probability": self.probability_N}
         if self.p_clean_NK is not None and self.mixtures is not None:
             state["p_clean"] = self.p_clean_NK
             state |= {f"mixtures.{name}": value for name, value in self.mixtures.state().items()}
+        if self.confidence_NK is not None:
+            state["confidence"] = self.confidence_NK
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from a `state()`."""
         device = self.given_NK.device
         self.probability_N = state["probability"].to(device) if "probability" in state else None
+        self.confidence_NK = state["confidence"].to(device) if "confidence" in state else None
         self.managing = "p_clean" in state
         if self.managing:
             self.p_clean_NK = state["p_clean"].to(device)
@@ -95,8 +117,9 @@ class BalanceMix(Mixup):
     def _refine(self, rows: Tensor, confidence_BK: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         assert self.p_clean_NK is not None
         p_clean_BK = self.p_clean_NK[rows]
-        # 0.5 re-labels nothing: where no view was passed, no label of the image is doubtful.
-        confidence_BK = torch.full_like(p_clean_BK, 0.5) if confidence_BK is None else confidence_BK
+        if confidence_BK is None:
+            # 0.5 re-labels nothing: where no view was passed, no label of the image is doubtful.
+            confidence_BK = torch.full_like(p_clean_BK, 0.5) if self.confidence_NK is None else self.confidence_NK[rows]
         return refine_labels(
             self.given_NK[rows],
             p_clean_BK,

@@ -44,7 +44,10 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Audit:
-    """The pass over the whole training set after an epoch, on the given labels: float32 (N, K) each."""
+    """A pass over the whole training set after an epoch, on the given labels: float32 (N, K) each.
+
+    By the images as stored, or the mean over two augmented views (see Recipe.audits_views).
+    """
 
     losses_NK: Tensor
     confidence_NK: Tensor
@@ -55,7 +58,7 @@ class Recipe:
     """What every recipe can be asked; as it stands, one that neither mixes nor manages labels.
 
     given_NK: the given labels, bool. image_ids and class_names serve error messages. `mixes`: steps come in pairs.
-    `managing`: labels are refined in the coming epoch; False during warm-up.
+    `learns`: end_epoch wants an audit. `managing`: labels are refined in the coming epoch; False during warm-up.
     """
 
     given_NK: Tensor
@@ -64,12 +67,17 @@ class Recipe:
     class_names: list[str] | None = None
 
     mixes = False
+    learns = False
     managing = False
     mixtures: LossMixtures | None = None
 
     def partner_probability(self) -> Tensor | None:
         """p(x) of the second image of a pair, float64 (N,) summing to 1; None: uniform."""
         return None
+
+    def audits_views(self, manage: bool) -> bool:
+        """Whether the audit shows two augmented views, not the stored images; `manage`: labels are refined next."""
+        return False
 
     def doubtful_rows(self) -> Tensor | None:
         """Which images need relabelling views, bool (N,); None: none does."""
@@ -82,8 +90,12 @@ class Recipe:
     def end_epoch(self, audit: Audit, manage: bool) -> None:
         """Learn from the pass over the training set; `manage`: the next epoch comes after warm-up."""
 
-    def close(self, audit: Audit, confidence: Callable[[Tensor], Tensor]) -> Ledger:
-        """The closing verdicts; `confidence(rows)` is the mean over two views by the final weights, (B, K)."""
+    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor]) -> Ledger:
+        """The closing verdicts.
+
+        audit: by the final weights; None where the recipe does not learn. `confidence(rows)`: the mean over two views
+        by the final weights, (B, K); not to be asked where the audit shows views already.
+        """
         ones = torch.ones_like(self.given_NK, dtype=torch.float32)
         clean = torch.zeros_like(self.given_NK, dtype=torch.uint8)
         return Ledger(self.given_NK, ones, self.given_NK.float(), clean, ones, managed=False)

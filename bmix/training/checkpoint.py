@@ -3,63 +3,81 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from bmix.errors import InputError
-from bmix.files import replaced_folder
+from bmix.files import read_json, replaced_folder, write_json
+from bmix.training.finished import FINISHED
+from bmix.training.identity import RunIdentity, differences
 from bmix.training.loop import Trainer
 from bmix.training.state import load_state, save_state
 
-
-def run_key(settings: Any, inputs: Iterable[Path], code: Iterable[Path]) -> str:
-    """A digest of the settings (JSON), the bytes of the input files and of the code (folders: their .py files)."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(json.dumps([settings, torch.__version__], sort_keys=True).encode())
-    for path in inputs:
-        digest.update(hashlib.blake2b(path.read_bytes()).digest())
-    for place in code:
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(path.as_posix().encode() + hashlib.blake2b(path.read_bytes()).digest())
-    return digest.hexdigest()
+IDENTITY = "run.json"
 
 
 class Checkpoints:
-    """The last finished epoch of one run: `HOME/STAGE-KEY/epoch-00007/`, whole or not there."""
+    """The last finished epoch of one run: `HOME/STAGE-KEY/epoch-00007/`, whole or not there, and the run's identity."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, home: Path, stage: str, identity: RunIdentity) -> None:
+        self.home, self.stage, self.identity = home, stage, identity
+        self.folder = home / f"{stage}-{identity.key}"
 
     def save(self, trainer: Trainer) -> None:
-        """Write this epoch, then drop the earlier ones."""
-        earlier = self._epochs()
-        with replaced_folder(self.folder / f"epoch-{trainer.epoch:05d}") as temporary:
-            save_state(trainer, temporary)
+        """Write this epoch, then drop the earlier ones; InputError where the disk takes no more, with these intact."""
+        earlier = _epochs(self.folder)
+        try:
+            if not (self.folder / IDENTITY).exists():
+                write_json(self.folder / IDENTITY, self.identity.parts)
+            with replaced_folder(self.folder / f"epoch-{trainer.epoch:05d}") as temporary:
+                save_state(trainer, temporary)
+                _to_disk(temporary)
+        except OSError as error:
+            kept = f"epoch {_number(earlier[-1])}" if earlier else "none so far"
+            raise InputError(
+                str(self.folder),
+                f"the checkpoint of epoch {trainer.epoch} cannot be written: {error.strerror or error}",
+                "room on the disk, and the right to write there",
+                f"mend that and start again: training goes on from the last whole checkpoint ({kept})",
+            ) from error
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, trainer: Trainer) -> bool:
         """Go on from the last epoch written; False where there is none."""
-        epochs = self._epochs()
+        epochs = _epochs(self.folder)
         if not epochs:
             return False
         load_state(trainer, epochs[-1])
         return True
 
-    def drop(self) -> None:
-        """Remove the run's folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def other_run(self) -> list[str]:
+        """In lines, how the newest unfinished other run of this stage differs from this one; empty without one."""
+        others = [
+            folder
+            for folder in self.home.glob(f"{self.stage}-*")
+            if folder != self.folder
+            and _epochs(folder)
+            and (folder / IDENTITY).is_file()
+            and not (folder / FINISHED).exists()
+        ]
+        if not others:
+            return []
+        newest = max(others, key=lambda folder: (_epochs(folder)[-1].stat().st_mtime_ns, folder.name))
+        table = differences(read_json(newest / IDENTITY), self.identity.parts)
+        head = f"not resumed: {newest} stands at epoch {_number(_epochs(newest)[-1])} of a run that differs in"
+        return [
+            head,
+            *(f"  {line}" for line in table),
+            "training starts afresh; that run goes on when these are as before",
+        ]
 
-    def _epochs(self) -> list[Path]:
-        return sorted(self.folder.glob("epoch-[0-9]*"))
+    def finish(self) -> None:
+        """Mark the run's outputs as written; the checkpoint stays until DVC has them (see bmix.training.finished)."""
+        (self.folder / FINISHED).touch()
 
 
 @contextmanager
@@ -82,3 +100,18 @@ def claimed(folder: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def _epochs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-[0-9]*"))
+
+
+def _number(epoch: Path) -> int:
+    return int(epoch.name.removeprefix("epoch-"))
+
+
+def _to_disk(folder: Path) -> None:
+    """Have the system write the files out, so that the name that they get next never stands for an empty file."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

@@ -10,16 +10,18 @@ from torch import Tensor
 
 from bmix.data.augment import Augment
 from bmix.data.stores import FeatureViews, Store
-from bmix.errors import InputError
 from bmix.evaluation.metrics import average_precision
 from bmix.method.ledger import Ledger
-from bmix.models.predict import EVALUATION_BATCH, predict_confidence
 from bmix.models.store import Classifier
-from bmix.recipes.base import Recipe, Step
-from bmix.training.audit import audit_labels
+from bmix.recipes.base import Audit, Recipe, Step
+from bmix.training.engine import Engine
+from bmix.training.finite import FiniteGuard
+from bmix.training.loading import load, worker_count
+from bmix.training.passes import DrawnViews, PlainViews, audit, confidence
 from bmix.training.plan import Plan
+from bmix.training.ranks import Ranks
 from bmix.training.records import EpochTotals, Records
-from bmix.training.steps import EpochSteps, SideViews, StepViews, closing_views, draw_pairs, load_steps
+from bmix.training.steps import EpochSteps, SideViews, StepViews, draw_pairs
 
 OnStep = Callable[[int, int, int], None]
 """(epoch, step, steps) -> None, after every step."""
@@ -29,7 +31,8 @@ class Trainer:
     """A run: the classifier, its optimiser, the recipe and the records, after `epoch` finished epochs.
 
     It changes `classifier` in place. `images`: the training instances by row, images or features. `validation`: more
-    of them and their labels (V, K) of 0, 1 and -1 for ignored, or None.
+    of them and their labels (V, K) of 0, 1 and -1 for ignored, or None. `ranks`: this process among those of the run;
+    all of them call the same methods, and all have the same recipe, weights and records after each.
     """
 
     def __init__(
@@ -40,91 +43,85 @@ class Trainer:
         plan: Plan,
         augment: Augment | FeatureViews,
         validation: tuple[Store, Tensor] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.classifier, self.recipe, self.images = classifier, recipe, images
         self.plan, self.augment, self.validation = plan, augment, validation
-        self.optimizer = plan.build_optimizer(classifier)
+        self.ranks = ranks or Ranks()
+        self.engine = Engine(classifier, plan, self.ranks)
         self.records = Records()
         self.epoch = 0
+        self._plain_audit: Audit | None = None
 
     def train_epoch(self, on_step: OnStep | None = None) -> None:
         """One epoch: all steps, then the audit that the next epoch's sampler and mixtures come from."""
         started = time.perf_counter()
         epoch = self.epoch + 1
-        probability_N = self.recipe.partner_probability()
-        pairs = draw_pairs(
-            len(self.images), self.recipe.mixes, probability_N, self.recipe.settings.alpha, self.plan.seed, epoch
-        )
-        doubtful_N = self.recipe.doubtful_rows()
-        steps = EpochSteps(
-            self.images,
-            self.augment,
-            pairs,
-            None if doubtful_N is None else doubtful_N.cpu(),
-            self.plan.batch_size,
-            self.plan.seed,
-            epoch,
-        )
-        totals = EpochTotals()
-        for number, views in enumerate(load_steps(steps)):
-            self._step(views, (self.epoch + number / len(steps)) / self.plan.epochs, epoch, number, totals)
+        steps = self._steps(epoch)
+        totals, guard = EpochTotals(), FiniteGuard(epoch, self.recipe.image_ids)
+        workers = worker_count(self.images, self.augment, self.ranks.count)
+        for number, views in enumerate(load(steps, workers)):
+            learning_rate = self.plan.learning_rate_at((self.epoch + number / len(steps)) / self.plan.epochs)
+            self._step(views, learning_rate, number, totals, guard)
             if on_step is not None:
                 on_step(epoch, number + 1, len(steps))
+        guard.look()
         phase = "managed" if self.recipe.managing else "warmup" if epoch <= self.plan.warmup_epochs else "plain"
         self.epoch = epoch
-        audit = audit_labels(self.classifier, self.images, self.recipe.given_NK)
-        self.recipe.end_epoch(audit, manage=epoch >= self.plan.warmup_epochs)
-        learning_rate = self.optimizer.param_groups[0]["lr"]
-        self.records.add_epoch(epoch, phase, learning_rate, totals, audit, self._validation_map(), self.recipe)
+        learnt_from = self._learn(manage=epoch >= self.plan.warmup_epochs)
+        self.records.add_epoch(
+            epoch, phase, learning_rate, totals, self.ranks, learnt_from, self._validation_map(), self.recipe
+        )
         self.records.seconds.append(time.perf_counter() - started)
 
     def close(self) -> Ledger:
-        """The closing audit with the final weights and two views of every doubtful image."""
-        audit = audit_labels(self.classifier, self.images, self.recipe.given_NK)
-        return self.recipe.close(audit, self._closing_confidence)
+        """The closing audit with the final weights; eq. 9 on two views of its own."""
+        views = DrawnViews(self.augment, self.plan.seed, ("closing",))
+        if not self.recipe.learns:
+            return self.recipe.close(None, self._no_confidence)
+        if self.recipe.audits_views(manage=True):
+            return self.recipe.close(self._audit(views), self._no_confidence)
+        plain = self._plain_audit or self._audit(PlainViews())
+        return self.recipe.close(plain, lambda rows: confidence(self.engine, self.images, views, rows))
 
-    def _step(self, views: StepViews, progress: float, epoch: int, number: int, totals: EpochTotals) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate_at(progress)
+    def _steps(self, epoch: int) -> EpochSteps:
+        recipe, plan = self.recipe, self.plan
+        pairs = draw_pairs(
+            len(self.images), recipe.mixes, recipe.partner_probability(), recipe.settings.alpha, plan.seed, epoch
+        )
+        doubtful_N = recipe.doubtful_rows()
+        doubtful_N = None if doubtful_N is None else doubtful_N.cpu()
+        return EpochSteps(self.images, self.augment, pairs, doubtful_N, plan.batch_size, plan.seed, epoch, self.ranks)
+
+    def _step(
+        self, views: StepViews, learning_rate: float, number: int, totals: EpochTotals, guard: FiniteGuard
+    ) -> None:
         step = self._to_step(views)
-        self.classifier.train()
-        result = self.recipe.step(self.classifier, step)
-        if not torch.isfinite(result.loss):
-            raise InputError(
-                f"training, epoch {epoch}, step {number + 1}",
-                f"the loss is {result.loss.item()}",
-                "a finite loss",
-                f"lower training.learning_rate ({self.optimizer.param_groups[0]['lr']:.2e} at this step)",
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
-        self.optimizer.step()
+        result = self.recipe.step(self.engine.classify, step)
+        self.engine.update(result.loss, learning_rate, views.share)
+        guard.watch(result.loss.detach(), number, views, learning_rate)
         totals.add(result.loss.detach(), result.verdict, self.recipe.given_NK[step.rows])
 
     def _to_step(self, views: StepViews) -> Step:
-        device = self.classifier.device
-        random = views.random.to(device)
-        minority = None if views.minority is None else views.minority.to(device)
-        sides = [side for side in (random, minority) if side is not None]
-        confidences = self._confidence(sides)
+        views = views.to(self.engine.device)
+        confidences = self._relabelling_confidence(views.sides)
+        minority = views.minority
         return Step(
-            rows=random.rows,
-            views=self.classifier.normalise(random.train),
+            rows=views.random.rows,
+            views=self.engine.normalised(views.random.train),
             confidence=confidences[0],
             minority_rows=None if minority is None else minority.rows,
-            minority_views=None if minority is None else self.classifier.normalise(minority.train),
+            minority_views=None if minority is None else self.engine.normalised(minority.train),
             minority_confidence=None if minority is None else confidences[1],
-            coefficient=None if views.coefficient is None else views.coefficient.to(device),
+            coefficient=views.coefficient,
         )
 
-    @torch.no_grad()
-    def _confidence(self, sides: list[SideViews]) -> list[Tensor | None]:
+    def _relabelling_confidence(self, sides: list[SideViews]) -> list[Tensor | None]:
         """Mean f_k over the relabelling views by the current weights in eval mode; all sides pass in one batch."""
         passed = [side.relabel.flatten(0, 1) for side in sides if side.relabel is not None]
         if not passed:
             return [None] * len(sides)
-        self.classifier.eval()
-        mean = self.classifier(self.classifier.normalise(torch.cat(passed))).float().sigmoid()
+        mean = self.engine.logits(torch.cat(passed)).sigmoid()
         confidences: list[Tensor | None] = []
         start = 0
         for side in sides:
@@ -137,22 +134,32 @@ class Trainer:
             confidences.append(confidence_BK)
         return confidences
 
-    @torch.no_grad()
-    def _closing_confidence(self, rows: Tensor) -> Tensor:
-        self.classifier.eval()
-        device = self.classifier.device
-        parts = []
-        for part in rows.split(EVALUATION_BATCH):
-            views = closing_views(self.images.read(part.cpu()), self.augment, part, self.plan.seed).to(device)
-            logits = self.classifier(self.classifier.normalise(views.flatten(0, 1)))
-            parts.append(logits.float().sigmoid().view(len(views), len(part), -1).mean(dim=0))
-        return torch.cat(parts) if parts else self.recipe.given_NK.new_empty(0, self.recipe.given_NK.shape[1]).float()
+    def _learn(self, manage: bool) -> Audit | None:
+        """What the recipe learns from an audit by the current weights; one process fits, the others take it over."""
+        self._plain_audit = None
+        if not self.recipe.learns:
+            return None
+        if self.recipe.audits_views(manage):
+            learnt_from = self._audit(DrawnViews(self.augment, self.plan.seed, ("audit", self.epoch)))
+        else:
+            learnt_from = self._plain_audit = self._audit(PlainViews())
+        if self.ranks.first:
+            self.recipe.end_epoch(learnt_from, manage)
+        if self.ranks.count > 1:
+            self.recipe.load_state(self.ranks.from_first(self.recipe.state(), self.engine.device))
+        return learnt_from
+
+    def _audit(self, seen: PlainViews | DrawnViews) -> Audit:
+        return audit(self.engine, self.images, self.recipe.given_NK, seen)
+
+    def _no_confidence(self, rows: Tensor) -> Tensor:
+        raise NotImplementedError("what this recipe closes with has no further views")
 
     def _validation_map(self) -> float | None:
         if self.validation is None:
             return None
         images, labels_VK = self.validation
-        scores_VK = predict_confidence(self.classifier, images)
+        scores_VK = confidence(self.engine, images, PlainViews())
         average_precision_K = average_precision(scores_VK.cpu().numpy(), labels_VK.cpu().numpy())
         present = average_precision_K[average_precision_K == average_precision_K]
         return float(present.mean()) if len(present) else None

@@ -11,7 +11,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how a run trains. `warmup_epochs` of the `epochs` come before label management starts."""
+    """How long and how a run trains. `warmup_epochs` of the `epochs` come before label management starts.
+
+    batch_size: of the whole step, which several processes share. precision: float32, bf16 or fp16.
+    """
 
     epochs: int
     warmup_epochs: int
@@ -21,6 +24,7 @@ class Plan:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     seed: int = 0
+    precision: str = "float32"
 
     def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD with momentum or AdamW over every parameter of the network."""

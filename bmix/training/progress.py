@@ -11,7 +11,7 @@ QUIET_SECONDS = 20.0
 
 
 class Progress:
-    """Prints a line per epoch, and one every 20 seconds within an epoch."""
+    """Prints a line per epoch, and one every 20 seconds within an epoch; of several processes the first does."""
 
     def __init__(self, trainer: Trainer, until: int) -> None:
         self.trainer, self.until = trainer, until
@@ -20,19 +20,22 @@ class Progress:
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Called after every step."""
-        if time.perf_counter() - self._spoke >= QUIET_SECONDS:
+        if self.trainer.ranks.first and time.perf_counter() - self._spoke >= QUIET_SECONDS:
             done = epoch - 1 + step / steps
             print(f"epoch {epoch}/{self.trainer.plan.epochs}  step {step}/{steps}  {self._left(done)}", flush=True)
             self._spoke = time.perf_counter()
 
     def on_epoch(self) -> None:
         """Called after every epoch."""
+        if not self.trainer.ranks.first:
+            return
         row, seconds = self.trainer.records.history[-1], self.trainer.records.seconds[-1]
         parts = [
             f"epoch {row['epoch']}/{self.trainer.plan.epochs} {row['phase']}",
             f"loss {row['train_loss']:.4f}",
-            f"given {row['given_loss']:.4f}",
         ]
+        if row["given_loss"] is not None:
+            parts.append(f"given {row['given_loss']:.4f}")
         if row["val_map"] is not None:
             parts.append(f"val mAP {100 * row['val_map']:.1f}")
         if row["clean"] is not None:

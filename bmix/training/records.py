@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bmix.method.ledger import VERDICT_NAMES
 from bmix.recipes.base import Audit, Recipe
+from bmix.training.ranks import Ranks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,7 +44,7 @@ SAMPLER_COLUMNS = ["epoch", "minimum", "p10", "median", "p90", "maximum", "effec
 
 
 class EpochTotals:
-    """Sums over the steps of one epoch, kept on the device until the epoch ends."""
+    """What the steps of one epoch came to, kept on the device until the epoch ends."""
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
@@ -58,24 +59,30 @@ class EpochTotals:
             codes = verdict_BK.long() * 2 + given_BK.long()
             self._verdicts.append(torch.bincount(codes.flatten(), minlength=2 * len(VERDICT_NAMES)))
 
-    def train_loss(self) -> float:
-        """Mean over the instances."""
-        losses = torch.stack(self._losses).double().cpu().numpy()
-        return float(np.average(losses, weights=self._sizes))
+    def sum_up(self, ranks: Ranks) -> tuple[float, dict[str, float | None]]:
+        """Over the steps and processes: mean loss per instance, and the shares of the verdicts (see `shares`)."""
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        losses = torch.stack(self._losses).double().cpu()
+        total = torch.stack([(losses * sizes).sum(), sizes.sum()]).to(self._losses[0].device)
+        counts = torch.stack(self._verdicts).sum(dim=0) if self._verdicts else None
+        ranks.sum_(total, *([] if counts is None else [counts]))
+        return float(total[0] / total[1]), shares(counts)
 
-    def verdict_shares(self) -> dict[str, float | None]:
-        """Shares of clean, relabelled and ambiguous labels, of all and of the given positives; None if not managed."""
-        names = list(VERDICT_NAMES.values())
-        if not self._verdicts:
-            return dict.fromkeys([*names, *(f"{name}_positives" for name in names)])
-        counts = torch.stack(self._verdicts).sum(dim=0).view(len(names), 2).cpu().numpy()
-        shares: dict[str, float | None] = {
-            name: float(counts[code].sum() / counts.sum()) for code, name in VERDICT_NAMES.items()
-        }
-        positives = max(1, counts[:, 1].sum())
-        return shares | {
-            f"{name}_positives": float(counts[code, 1] / positives) for code, name in VERDICT_NAMES.items()
-        }
+
+def shares(counts: Tensor | None) -> dict[str, float | None]:
+    """Shares of clean, relabelled and ambiguous labels, of all and of the given positives; None if not managed.
+
+    counts: (6,) labels per verdict and given value.
+    """
+    names = list(VERDICT_NAMES.values())
+    if counts is None:
+        return dict.fromkeys([*names, *(f"{name}_positives" for name in names)])
+    table = counts.view(len(names), 2).cpu().numpy()
+    positives = max(1, table[:, 1].sum())
+    of_all: dict[str, float | None] = {
+        name: float(table[code].sum() / table.sum()) for code, name in VERDICT_NAMES.items()
+    }
+    return of_all | {f"{name}_positives": float(table[code, 1] / positives) for code, name in VERDICT_NAMES.items()}
 
 
 @dataclass
@@ -93,20 +100,22 @@ class Records:
         phase: str,
         learning_rate: float,
         totals: EpochTotals,
-        audit: Audit,
+        ranks: Ranks,
+        audit: Audit | None,
         validation_map: float | None,
         recipe: Recipe,
     ) -> None:
-        """Write down one finished epoch."""
+        """Write down one finished epoch; `audit`: what the recipe learnt from, None if from none."""
+        train_loss, verdict_shares = totals.sum_up(ranks)
         self.history.append(
             {
                 "epoch": epoch,
                 "phase": phase,
                 "learning_rate": learning_rate,
-                "train_loss": totals.train_loss(),
-                "given_loss": float(audit.losses_NK.double().mean()),
+                "train_loss": train_loss,
+                "given_loss": None if audit is None else float(audit.losses_NK.double().mean()),
                 "val_map": validation_map,
-                **totals.verdict_shares(),
+                **verdict_shares,
             }
         )
         self.sampler.append({"epoch": epoch, **sampling_quantiles(recipe.partner_probability())})
@@ -134,10 +143,10 @@ def mixture_schema() -> pyarrow.Schema:
     return pyarrow.schema({column: types.get(column, pyarrow.float64()) for column in MIXTURE_COLUMNS})
 
 
-def mixture_rows(epoch: int, audit: Audit, recipe: Recipe) -> list[dict[str, Any]]:
+def mixture_rows(epoch: int, audit: Audit | None, recipe: Recipe) -> list[dict[str, Any]]:
     """A row per class (by number) and given value with the recipe's mixtures and the losses that they describe."""
     fitted = recipe.mixtures
-    if fitted is None:
+    if fitted is None or audit is None:
         return []
     histograms = loss_histograms(audit.losses_NK, recipe.given_NK)
     parameters = {

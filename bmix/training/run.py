@@ -21,10 +21,10 @@ from bmix.models.backbones import build_classifier
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.recipes import RECIPES
-from bmix.training.checkpoint import Checkpoints
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
 from bmix.training.progress import Progress
+from bmix.training.ranks import Ranks, own_device
 from bmix.training.records import mixture_schema
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def set_up_torch(threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray) -> Trainer:
+def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, ranks: Ranks | None = None) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1."""
     set_up_torch(params.training.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = own_device()
     images, held_out = (
         open_store(manifest, split, params.image_root, params.data.image_size) for split in ("train", "val")
     )
@@ -56,13 +56,14 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray) -> T
         manifest.ids("train"),
         list(manifest.classes),
     )
-    settings = params.training.model_dump(exclude={"recipe", "threads"})
+    settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
     if isinstance(images, FeatureStore) and isinstance(network, FeatureNetwork):
         mean_D, deviation_D = images.statistics()
         network.standardise.fit(mean_D, deviation_D)
         augment = FeatureViews(params.data.jitter, deviation_D)
-    return Trainer(Classifier(network, spec).to(device), recipe, images, Plan(**settings), augment, validation)
+    classifier = Classifier(network, spec).to(device)
+    return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks)
 
 
 def _build_network(
@@ -92,19 +93,12 @@ def _build_network(
     return network, spec
 
 
-def advance(
-    trainer: Trainer,
-    until: int,
-    checkpoints: Checkpoints | None = None,
-    on_epoch: Callable[[Trainer], None] | None = None,
-) -> None:
-    """Train until `until` epochs are done, telling progress and keeping a checkpoint of every epoch."""
+def advance(trainer: Trainer, until: int, on_epoch: Callable[[Trainer], None] | None = None) -> None:
+    """Train until `until` epochs are done; the first process tells progress. `on_epoch`: after every epoch."""
     progress = Progress(trainer, until)
     while trainer.epoch < until:
         trainer.train_epoch(progress.on_step)
         progress.on_epoch()
-        if checkpoints is not None:
-            checkpoints.save(trainer)
         if on_epoch is not None:
             on_epoch(trainer)
 

@@ -12,21 +12,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from bmix.errors import InputError
-from bmix.files import read_json, replaced, write_json
+from bmix.files import read_json, replaced, write_text
 from bmix.training.loop import Trainer
 from bmix.training.records import Records
 
-SCHEMA = 1
+SCHEMA = 2
 STATE_FILES = MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write model.safetensors, state.safetensors and state.json into `folder`; equal runs give equal bytes."""
+    """Write model.safetensors, state.safetensors and state.json into `folder`; equal runs give equal bytes.
+
+    All random numbers derive from the seed and the epoch, and the schedule from the epoch: no generator has a state.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _save_tensors(trainer.classifier.network.state_dict(), folder / MODEL)
     optimizer_state = {
         f"optimizer.{number}.{name}": torch.as_tensor(value)
-        for number, slots in trainer.optimizer.state_dict()["state"].items()
+        for number, slots in trainer.engine.optimizer.state_dict()["state"].items()
         for name, value in slots.items()
         if value is not None
     }
@@ -34,7 +37,9 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     _save_tensors(optimizer_state | recipe_state, folder / STATE)
     records = trainer.records
     rows = {"history": records.history, "mixtures": records.mixtures, "sampler": records.sampler}
-    write_json(folder / RECORDS, {"schema": SCHEMA, "epoch": trainer.epoch, **rows})
+    content = {"schema": SCHEMA, "epoch": trainer.epoch, "engine": trainer.engine.state(), **rows}
+    # On one line: the histograms of many classes and epochs are millions of numbers.
+    write_text(folder / RECORDS, json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n")
 
 
 def load_state(trainer: Trainer, folder: Path) -> None:
@@ -45,9 +50,10 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         if records["schema"] != SCHEMA:
             raise KeyError(f"schema {records['schema']}, this version writes {SCHEMA}")
         trainer.classifier.network.load_state_dict(weights)
-        _load_optimizer(trainer.optimizer, tensors)
+        _load_optimizer(trainer.engine.optimizer, tensors)
         recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
         trainer.recipe.load_state(recipe_state)
+        trainer.engine.load_state(records["engine"])
         trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
         trainer.epoch = records["epoch"]
     except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:

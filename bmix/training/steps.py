@@ -1,25 +1,21 @@
-"""The steps of one epoch: which images meet, and their views, from workers where decoding is the bottleneck."""
+"""The steps of one epoch: which images meet, and their views."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from bmix.data.augment import Augment, RandAugment
+from bmix.data.augment import Augment
 from bmix.data.stores import FeatureViews, Store, relabelling_views
-from bmix.errors import InputError
 from bmix.method.mixing import mixing_coefficient
 from bmix.method.sampling import draw
 from bmix.randomness import keys, torch_generator
-
-VIEWS = 2
-"""Views that eq. 9 averages over."""
+from bmix.training.passes import VIEWS
+from bmix.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -56,24 +52,57 @@ class SideViews:
 
     def to(self, device: torch.device) -> SideViews:
         """The same on another device."""
-        rows, train, doubtful = (
-            value.to(device, non_blocking=True) for value in (self.rows, self.train, self.doubtful)
-        )
-        relabel = None if self.relabel is None else self.relabel.to(device, non_blocking=True)
-        return SideViews(rows, train, doubtful, relabel)
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def pin_memory(self) -> SideViews:
+        """The same where a GPU can fetch it by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> SideViews:
+        relabel = None if self.relabel is None else change(self.relabel)
+        return SideViews(change(self.rows), change(self.train), change(self.doubtful), relabel)
 
 
 @dataclass(frozen=True)
 class StepViews:
-    """The views of one step: the random side, the minority side, and λ."""
+    """The views of one process's part of a step: the random side, the minority side, and λ; `share`: of the step."""
 
     random: SideViews
     minority: SideViews | None
     coefficient: Tensor | None
+    share: float = 1.0
+
+    @property
+    def sides(self) -> list[SideViews]:
+        """The random side, and the minority side where there is one."""
+        return [side for side in (self.random, self.minority) if side is not None]
+
+    def to(self, device: torch.device) -> StepViews:
+        """The same on another device."""
+        return self._each(lambda value: value.to(device), lambda value: value.to(device, non_blocking=True))
+
+    def pin_memory(self) -> StepViews:
+        """The same where a GPU can fetch it by itself."""
+        return self._each(SideViews.pin_memory, Tensor.pin_memory)
+
+    def _each(self, on_side: Callable[[SideViews], SideViews], on_tensor: Callable[[Tensor], Tensor]) -> StepViews:
+        minority = None if self.minority is None else on_side(self.minority)
+        coefficient = None if self.coefficient is None else on_tensor(self.coefficient)
+        return StepViews(on_side(self.random), minority, coefficient, self.share)
 
 
-class EpochSteps(Dataset[StepViews]):
-    """Step number -> its views. Every view has a key of seed, epoch, side and position: workers change nothing."""
+def split_steps(count: int, batch_size: int, ranks: int = 1) -> list[Tensor]:
+    """The positions of every step: each instance once; a last step too small for all processes joins the one before."""
+    steps = list(torch.arange(count).split(batch_size))
+    # Batch norm cannot train on a single value per channel, which is what one image of a small size leaves.
+    if len(steps) > 1 and len(steps[-1]) < 2 * ranks:
+        steps[-2:] = [torch.cat(steps[-2:])]
+    return steps
+
+
+class EpochSteps:
+    """Step number -> the views of this process's part. Every view has a key of seed, epoch, side and position of its
+    own, so that neither loader workers nor the number of processes change one."""
 
     def __init__(
         self,
@@ -84,14 +113,15 @@ class EpochSteps(Dataset[StepViews]):
         batch_size: int,
         seed: int,
         epoch: int,
+        ranks: Ranks | None = None,
     ) -> None:
+        ranks = ranks or Ranks()
         self.images, self.augment, self.pairs = images, augment, pairs
         self.doubtful_N = doubtful_N
         self.seed, self.epoch = seed, epoch
-        self.positions = list(torch.arange(len(pairs.rows_N)).split(batch_size))
-        # Batch norm cannot train on a single value per channel, which is what one image of a small size leaves.
-        if len(self.positions) > 1 and len(self.positions[-1]) == 1:
-            self.positions[-2:] = [torch.cat(self.positions[-2:])]
+        steps = split_steps(len(pairs.rows_N), batch_size, ranks.count)
+        self.positions = [ranks.share(positions) for positions in steps]
+        self.shares = [len(own) / len(whole) for own, whole in zip(self.positions, steps, strict=True)]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -102,12 +132,13 @@ class EpochSteps(Dataset[StepViews]):
         positions = self.positions[step]
         rows = self.pairs.rows_N[positions]
         if self.pairs.partners_N is None or self.pairs.coefficient_N is None:
-            return StepViews(self._side("random", rows, self.images.read(rows), positions), None, None)
+            random = self._side("random", rows, self.images.read(rows), positions)
+            return StepViews(random, None, None, self.shares[step])
         partners = self.pairs.partners_N[positions]
         images, partner_images = read_once(self.images, rows, partners)
         random = self._side("random", rows, images, positions)
         minority = self._side("minority", partners, partner_images, positions)
-        return StepViews(random, minority, self.pairs.coefficient_N[positions])
+        return StepViews(random, minority, self.pairs.coefficient_N[positions], self.shares[step])
 
     def _side(self, side: str, rows: Tensor, images: Tensor, positions: Tensor) -> SideViews:
         train = self.augment(images, self._keys(positions, side, "train"))
@@ -130,28 +161,3 @@ def read_once(store: Store, rows: Tensor, partners: Tensor) -> tuple[Tensor, Ten
     distinct, positions = torch.cat([rows, partners]).unique(return_inverse=True)
     images = store.read(distinct)
     return images[positions[: len(rows)]], images[positions[len(rows) :]]
-
-
-def closing_views(images: Tensor, augment: Augment | FeatureViews, rows: Tensor, seed: int) -> Tensor:
-    """The views of the closing audit, (VIEWS, B, ...), keyed by row."""
-    keys_VB = [keys(rows.cpu().numpy(), seed, "view", "closing", view) for view in range(VIEWS)]
-    return relabelling_views(images, augment, keys_VB)
-
-
-def worker_count(images: Store, augment: Augment | FeatureViews) -> int:
-    """Loader processes: none where images lie in memory and are augmented as a batch; BMIX_WORKERS overrides."""
-    asked = os.environ.get("BMIX_WORKERS")
-    if asked is not None:
-        if not asked.isdecimal():
-            raise InputError("BMIX_WORKERS", f"is {asked!r}", "a whole number from 0 on", "correct or unset it")
-        return int(asked)
-    busy = isinstance(augment, RandAugment) or not images.in_memory
-    return min(8, os.cpu_count() or 1) if busy else 0
-
-
-def load_steps(steps: EpochSteps) -> Iterator[StepViews]:
-    """The steps in order, prepared ahead by loader processes where that pays."""
-    workers = worker_count(steps.images, steps.augment)
-    if workers == 0:
-        return iter(steps[step] for step in range(len(steps)))
-    return iter(DataLoader(steps, batch_size=None, num_workers=workers))

@@ -1,0 +1,83 @@
+"""Where and how the network computes: its device, its precision, its processes, and the update of its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from bmix.models.store import Classifier
+from bmix.training.plan import Plan
+from bmix.training.ranks import Ranks
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Engine:
+    """One classifier in training; it changes `classifier` in place.
+
+    Below float32, convolutions and products run in the half precision of `plan.precision` (autocast) and everything
+    that becomes a loss or a probability in float32; fp16 scales the loss against underflow.
+    """
+
+    def __init__(self, classifier: Classifier, plan: Plan, ranks: Ranks) -> None:
+        self.classifier, self.ranks = classifier, ranks
+        self.device = classifier.device
+        if self.device.type == "cuda" and classifier.spec.features is None:
+            classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = plan.build_optimizer(classifier)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "fp16")
+        self._dtype = PRECISIONS[plan.precision]
+        self._replica: torch.nn.Module = classifier
+        if ranks.count > 1:
+            # The running statistics are averaged over the processes after each step instead.
+            self._replica = DistributedDataParallel(classifier, broadcast_buffers=False)
+        self._statistics = [value for value in classifier.buffers() if value.is_floating_point()]
+
+    def normalised(self, views_B: Tensor) -> Tensor:
+        """Views as the network takes them, on its device."""
+        views_B = self.classifier.normalise(views_B.to(self.device, non_blocking=True))
+        if self.device.type == "cuda" and views_B.ndim == 4:
+            return views_B.contiguous(memory_format=torch.channels_last)
+        return views_B
+
+    def classify(self, views_B: Tensor) -> Tensor:
+        """Logits, float32 (B, K), in training mode and with gradients, of normalised views."""
+        self.classifier.train()
+        with self._autocast():
+            logits_BK: Tensor = self._replica(views_B)
+        return logits_BK.float()
+
+    @torch.no_grad()
+    def logits(self, views_B: Tensor) -> Tensor:
+        """Logits, float32 (B, K), in evaluation mode and without gradients, of views as they come from the store."""
+        self.classifier.eval()
+        with self._autocast():
+            logits_BK: Tensor = self.classifier(self.normalised(views_B))
+        return logits_BK.float()
+
+    def update(self, loss: Tensor, learning_rate: float, share: float = 1.0) -> None:
+        """One step of the optimiser on the mean loss of this process's part, which is `share` of the whole step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        # The gradients are averaged over the processes, whose parts may differ in size.
+        scaled = loss * (share * self.ranks.count) if self.ranks.count > 1 else loss
+        self.scaler.scale(scaled).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.ranks.average_(self._statistics)
+
+    def state(self) -> dict[str, Any]:
+        """What is neither weights nor the optimiser's: the scale of the loss; empty where it is not scaled."""
+        return self.scaler.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a `state()`."""
+        if state:
+            self.scaler.load_state_dict(state)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32)

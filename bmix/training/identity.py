@@ -1,0 +1,54 @@
+"""What determines a run, part by part: its key, and a table of what differs between two."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that a run's result depends on, under readable names; values are JSON."""
+
+    parts: dict[str, Any]
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> RunIdentity:
+        """From the settings by dotted key, and the bytes of the input files and of the code (folders: their .py files).
+
+        torch's version is part of it.
+        """
+        files = [path for place in code for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+        parts = dict(settings)
+        parts |= {f"input {path.as_posix()}": _digest(path) for path in inputs}
+        parts |= {f"code {path.as_posix()}": _digest(path) for path in files}
+        return cls(parts | {"torch": str(torch.__version__)})
+
+    @property
+    def key(self) -> str:
+        """A digest of all parts."""
+        return hashlib.blake2b(json.dumps(self.parts, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A line for each part that differs: its name, its value before, its value now; digests are told as changed."""
+    names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    width = max((len(name) for name in names), default=0)
+    return [f"{name:<{width}}  {_told(name, before)} -> {_told(name, now)}" for name in names]
+
+
+def _told(name: str, parts: Mapping[str, Any]) -> str:
+    if name not in parts:
+        return "absent"
+    digest = name.startswith(("input ", "code "))
+    return parts[name][:8] if digest else json.dumps(parts[name], ensure_ascii=False)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -1,0 +1,31 @@
+"""From one process to the number that `training.processes` asks for."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bmix.errors import InputError
+from bmix.training.ranks import started_by_torchrun
+
+
+def launch(module: str, processes: int) -> None:
+    """Become torchrun with `processes` processes of `python -m module`, where there are to be several and are not yet.
+
+    Does not return in that case: this process turns into torchrun, so that who ends it ends them all. InputError where
+    torchrun started another number than `processes`, which a result depends on.
+    """
+    if not started_by_torchrun():
+        if processes > 1:
+            command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+            sys.stdout.flush()
+            os.execv(sys.executable, [sys.executable, *command])
+        return
+    started = int(os.environ["WORLD_SIZE"])
+    if started != processes:
+        raise InputError(
+            "training.processes",
+            f"is {processes}, and torchrun started {started}",
+            "one number: the last bits of a result depend on it",
+            f"training.processes: {started}, or torchrun --nproc-per-node {processes}",
+        )

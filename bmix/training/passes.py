@@ -1,0 +1,101 @@
+"""Passes over many instances in evaluation mode: the audit of the given labels, and plain confidences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmix.data.augment import Augment
+from bmix.data.stores import FeatureViews, Store, plain_views, relabelling_views
+from bmix.method.objective import label_losses
+from bmix.randomness import keys
+from bmix.recipes.base import Audit
+from bmix.training.engine import Engine
+from bmix.training.loading import load, worker_count
+
+VIEWS = 2
+"""Views that eq. 9 averages over."""
+
+VIEWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class PlainViews:
+    """Every instance once, as stored; of features view 0."""
+
+    augment: None = None
+    count: int = 1
+
+    def of(self, store: Store, rows_B: Tensor) -> Tensor:
+        """(1, B, ...)"""
+        return plain_views(store, rows_B)[None]
+
+
+@dataclass(frozen=True)
+class DrawnViews:
+    """VIEWS augmented views of every instance, drawn for one purpose, such as an epoch's audit, by row."""
+
+    augment: Augment | FeatureViews
+    seed: int
+    purpose: tuple[str | int, ...]
+    count: int = VIEWS
+
+    def of(self, store: Store, rows_B: Tensor) -> Tensor:
+        """(VIEWS, B, ...)"""
+        keys_VB = [keys(rows_B.numpy(), self.seed, "view", *self.purpose, view) for view in range(self.count)]
+        return relabelling_views(store.read(rows_B), self.augment, keys_VB)
+
+
+Seen = PlainViews | DrawnViews
+
+
+class _Blocks:
+    """Block number -> its rows and their views (V, B, ...)."""
+
+    def __init__(self, store: Store, blocks: list[Tensor], seen: Seen) -> None:
+        self.store, self.blocks, self.seen = store, blocks, seen
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rows_B = self.blocks[number]
+        return rows_B, self.seen.of(self.store, rows_B)
+
+
+def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's blocks: positions within `rows` (B,), and logits (V, B, K); rows None: all of the store."""
+    rows = torch.arange(len(store)) if rows is None else rows.cpu()
+    positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count))
+    own = engine.ranks.own(positions)
+    workers = worker_count(store, seen.augment, engine.ranks.count)
+    for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):
+        logits = engine.logits(views.flatten(0, 1))
+        yield position_B.to(engine.device), logits.view(*views.shape[:2], -1)
+
+
+def audit(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> Audit:
+    """The pass that eq. 2-4 and 6-8 work on: BCE of every GIVEN label and every confidence, by the current weights.
+
+    Of several views both are the mean. given_NK lies on the engine's device. Every process gets the whole of it.
+    """
+    losses_NK = torch.zeros(given_NK.shape, device=engine.device)
+    confidence_NK = torch.zeros_like(losses_NK)
+    for rows, logits_VBK in _logits(engine, store, seen):
+        losses_NK[rows] = label_losses(logits_VBK, given_NK[rows].expand_as(logits_VBK)).mean(dim=0)
+        confidence_NK[rows] = logits_VBK.sigmoid().mean(dim=0)
+    engine.ranks.sum_(losses_NK, confidence_NK)
+    return Audit(losses_NK, confidence_NK)
+
+
+def confidence(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Tensor:
+    """f_k(x) of `rows`, by default of all, the mean over the views: float32 (N, K) in [0, 1]."""
+    count = len(store) if rows is None else len(rows)
+    confidence_NK = torch.zeros(count, len(engine.classifier.spec.classes), device=engine.device)
+    for positions, logits_VBK in _logits(engine, store, seen, rows):
+        confidence_NK[positions] = logits_VBK.sigmoid().mean(dim=0)
+    engine.ranks.sum_(confidence_NK)
+    return confidence_NK

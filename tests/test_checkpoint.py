@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bmix.errors import InputError
+from bmix.files import replaced_folder
+from bmix.training.checkpoint import Checkpoints, claimed
+from bmix.training.finished import drop_finished
+from bmix.training.identity import RunIdentity, differences
+from bmix.training.state import load_state, save_state
+from tests.runs import build_run, train, write_images
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], np.ndarray]:
+    return write_images(tmp_path_factory.mktemp("images"), 40)
+
+
+def identity(**parts: object) -> RunIdentity:
+    return RunIdentity({"training.seed": 0, "training.learning_rate": 0.003, "code bmix/x.py": "0123456789", **parts})
+
+
+def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path / "run"),
+        pytest.raises(InputError, match=rf"process {os.getpid()} is training this very run"),
+        claimed(tmp_path / "run"),
+    ):
+        pass
+    with claimed(tmp_path / "run"):
+        pass
+
+
+def test_a_broken_state_is_refused_with_the_command_that_mends_it(
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path
+) -> None:
+    trainer = train(build_run(*tiny), 1)
+    save_state(trainer, tmp_path)
+    (tmp_path / "state.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="dvc repro --force --single-item warmup"):
+        load_state(build_run(*tiny), tmp_path)
+
+
+def test_the_run_key_follows_settings_inputs_and_code(tmp_path: Path) -> None:
+    data, code = tmp_path / "labels", tmp_path / "code"
+    data.write_text("a")
+    code.mkdir()
+    (code / "x.py").write_text("pass")
+
+    def key(seed: int) -> str:
+        return RunIdentity.of({"training.seed": seed}, [data], [code]).key
+
+    first = key(0)
+    assert first == key(0)
+    assert first != key(1)
+    (code / "x.py").write_text("other")
+    changed = key(0)
+    assert changed != first
+    data.write_text("b")
+    assert key(0) != changed
+
+
+def test_differences_are_a_line_each() -> None:
+    before = {"training.learning_rate": 0.003, "training.seed": 0, "input a": "aaaaaaaaaa", "code b.py": "b"}
+    now = {"training.learning_rate": 0.001, "training.seed": 0, "input a": "cccccccccc", "code c.py": "c"}
+    assert differences(before, now) == [
+        "training.learning_rate  0.003 -> 0.001",
+        "input a                 aaaaaaaa -> cccccccc",
+        "code b.py               b -> absent",
+        "code c.py               absent -> c",
+    ]
+    assert differences(now, now) == []
+
+
+def test_half_written_checkpoints_are_never_seen(tiny: tuple[list[Path], np.ndarray], tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "train", identity())
+
+    def interrupted() -> None:
+        with replaced_folder(checkpoints.folder / "epoch-00001") as temporary:
+            (temporary / "state.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(checkpoints.folder.iterdir())
+    # What a kill leaves is not tidied up.
+    (checkpoints.folder / ".epoch-00001.123.tmp").mkdir()
+    assert not checkpoints.resume(build_run(*tiny))
+
+
+def test_another_runs_checkpoint_is_not_resumed_but_told_about(
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path
+) -> None:
+    first = Checkpoints(tmp_path, "train", identity())
+    assert first.other_run() == []
+    first.save(train(build_run(*tiny), 1))
+    assert first.other_run() == []
+    other = Checkpoints(tmp_path, "train", identity(**{"training.learning_rate": 0.001}))
+    assert not other.resume(build_run(*tiny))
+    assert other.other_run() == [
+        f"not resumed: {first.folder} stands at epoch 1 of a run that differs in",
+        "  training.learning_rate  0.003 -> 0.001",
+        "training starts afresh; that run goes on when these are as before",
+    ]
+    assert Checkpoints(tmp_path, "warmup", identity(seed=1)).other_run() == []
+    first.finish()
+    assert other.other_run() == []
+
+
+def test_only_finished_runs_are_dropped(tiny: tuple[list[Path], np.ndarray], tmp_path: Path) -> None:
+    done, going = (Checkpoints(tmp_path, "train", identity(number=number)) for number in range(2))
+    trainer = train(build_run(*tiny), 1)
+    for checkpoints in (done, going):
+        with claimed(checkpoints.folder):
+            checkpoints.save(trainer)
+    done.finish()
+    drop_finished(tmp_path)
+    assert not done.folder.exists()
+    assert not done.folder.with_suffix(".lock").exists()
+    assert going.resume(build_run(*tiny))
+    drop_finished(tmp_path / "absent")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tiny: tuple[list[Path], np.ndarray], tmp_path: Path) -> None:
+    trainer = train(build_run(*tiny), 1)
+    checkpoints = Checkpoints(tmp_path, "train", identity())
+    checkpoints.save(trainer)
+    train(trainer, 2)
+    largest = max(path.stat().st_size for path in checkpoints.folder.rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system refuses to write on beyond the limit, as it does on a full disk; the signal is another way to say so.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, limits[1]))
+    try:
+        with pytest.raises(InputError) as refused:
+            checkpoints.save(trainer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert refused.value.found == "the checkpoint of epoch 2 cannot be written: File too large"
+    assert refused.value.remedy.endswith("training goes on from the last whole checkpoint (epoch 1)")
+    assert [path.name for path in checkpoints.folder.glob(".*")] == []
+    resumed = build_run(*tiny)
+    assert checkpoints.resume(resumed)
+    assert resumed.epoch == 1
