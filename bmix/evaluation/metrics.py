@@ -11,6 +11,8 @@ from bmix.errors import InputError
 
 GROUPS = ("many", "medium", "few")
 
+_BUCKET_BITS = 14
+
 
 def average_precision(scores_NK: Any, labels_NK: Any) -> np.ndarray:
     """Average precision of each class: the mean, over its positives, of the precision at that positive's score.
@@ -110,12 +112,42 @@ class _Ranking:
 
 
 def _rank_positives(scores_N: np.ndarray, labels_N: np.ndarray) -> _Ranking:
-    # Only the positives' ranks are needed, and a sort of values is about twice as fast as an argsort.
-    positives = np.sort(scores_N[labels_N == 1])
-    counted = np.sort(scores_N if labels_N.min(initial=0) >= 0 else scores_N[labels_N >= 0])
-    found = len(positives) - np.searchsorted(positives, positives)
-    called = len(counted) - np.searchsorted(counted, positives)
+    """Buckets of scores, counted; only the negatives that share one with a positive are sorted, which are few."""
+    if labels_N.min(initial=0) < 0:
+        scores_N, labels_N = scores_N[labels_N >= 0], labels_N[labels_N >= 0]
+    at_positives = np.flatnonzero(labels_N.view(np.bool_))
+    positives = np.sort(scores_N[at_positives])
+    total = len(positives)
+    if not total:
+        return _Ranking(positives, positives)
+
+    key_N, positive_keys = _ordered_keys(scores_N), _ordered_keys(positives)
+    lowest, highest = int(positive_keys[0]), int(key_N.max())
+    shift = max(0, (highest - lowest).bit_length() - _BUCKET_BITS)
+    # All that is below the lowest positive shares bucket 0.
+    offset = (lowest >> shift) - 1
+    bucket_N = (np.maximum(key_N >> shift, offset) - offset).astype(np.intp)
+    occupied = (positive_keys >> shift) - offset
+
+    near_buckets = np.zeros((highest >> shift) - offset + 1, dtype=bool)
+    near_buckets[occupied] = True
+    near_N = near_buckets.take(bucket_N, mode="clip")
+    near_N[at_positives] = False
+    near_negatives = np.sort(scores_N[near_N])
+    far_negatives = np.bincount(bucket_N)
+    far_negatives[occupied] = 0
+
+    negatives_below = far_negatives.cumsum()[occupied] + np.searchsorted(near_negatives, positives)
+    rises = np.concatenate(([True], positives[1:] != positives[:-1]))
+    found = total - np.maximum.accumulate(np.where(rises, np.arange(total), 0))
+    called = found + len(scores_N) - total - negatives_below
     return _Ranking(found[::-1], called[::-1])
+
+
+def _ordered_keys(scores: np.ndarray) -> np.ndarray:
+    """Integers in the order of the floats, and equal where they are: their bits, counted from -0 down below it."""
+    bits = scores.view(f"i{scores.itemsize}")
+    return bits if bits.min(initial=0) >= 0 else np.where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
 
 
 def _as_array(values: Any) -> np.ndarray:
@@ -143,7 +175,7 @@ def _by_class(scores_NK: Any, labels_NK: Any) -> tuple[np.ndarray, np.ndarray]:
             "a finite number",
             "look for overflow in the model or a training that diverged",
         )
-    if labels.dtype != np.bool_ and not np.isin(labels, (-1, 0, 1)).all():
+    if not _are_labels(labels):
         row, column = np.argwhere(~np.isin(labels, (-1, 0, 1)))[0]
         raise InputError(
             f"labels, row {row}, class {column}",
@@ -151,5 +183,12 @@ def _by_class(scores_NK: Any, labels_NK: Any) -> tuple[np.ndarray, np.ndarray]:
             "1 (present), 0 (absent) or -1 (ignored)",
             "turn the labels into these values",
         )
-    scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
-    return np.ascontiguousarray(scores.T), np.ascontiguousarray(labels.T.astype(np.int8))
+    scores = scores if scores.dtype in (np.float16, np.float32, np.float64) else scores.astype(np.float64)
+    labels = labels.view(np.int8) if labels.dtype.itemsize == 1 else labels.astype(np.int8)
+    return np.ascontiguousarray(scores.T), np.ascontiguousarray(labels.T)
+
+
+def _are_labels(labels: np.ndarray) -> bool:
+    if np.issubdtype(labels.dtype, np.integer):
+        return labels.size == 0 or (labels.min() >= -1 and labels.max() <= 1)
+    return labels.dtype == np.bool_ or bool(np.isin(labels, (-1, 0, 1)).all())
