@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from bmix.data.feature_files import Pack, open_pack
+from bmix.data.feature_files import open_pack
+from bmix.data.feature_pack import Pack
 from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest, label_lists, quoted
 from bmix.data.split_map import refuse_unknown_parts
 from bmix.data.splits import stratified_splits
