@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bmix.data import pace
 from bmix.data.augment import build_augment
 from bmix.data.features import FEATURES_FILE, read_features
 from bmix.data.images import load_image
@@ -83,11 +84,16 @@ def test_equal_runs_give_equal_bytes_and_a_killed_one_goes_on(
     assert not Path("set.npz").exists()
     kept = len(list(Path().glob(".set.npz.*.parts/*.npy")))
     assert kept == 2
+    capsys.readouterr()
+    monkeypatch.setattr(pace, "SECONDS", 0.0)
+    monkeypatch.setattr(pace.time, "monotonic", lambda: 0.0)
     loaded.clear()
     loaded += [Path()] * 25
     embed(images, Path("images"), backbone, Path("set.npz"), views=1)
     assert len(loaded) - 25 == 36 - 20
-    assert "goes on after 20 of 36 images" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "goes on after 20 of 36 images" in told.out
+    assert told.err.splitlines() == [f"embedded {count} of 36 images, about 0 s left" for count in (30, 36)]
     assert Path("set.npz").read_bytes() == whole
     assert not list(Path().glob(".set.npz*"))
 

@@ -20,7 +20,8 @@ def long_tailed(count: int, classes: int, seed: int) -> np.ndarray:
 
 
 def splits_of(labels: np.ndarray, seed: int) -> np.ndarray:
-    return stratified_splits(*np.nonzero(labels), labels.shape, seed)
+    rows, columns = np.nonzero(labels)
+    return stratified_splits(rows, columns, (len(labels), labels.shape[1]), seed)
 
 
 def split_by_split(labels: np.ndarray, seed: int) -> np.ndarray:

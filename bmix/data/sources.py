@@ -21,11 +21,15 @@ def prepare(data: DataParams, images_folder: Path, memo: Path | None = None) -> 
 
     images_folder: where a source that makes its images (digits, features) writes them; untouched by the others.
     memo: a file that keeps the digests of images by path, size and time of change; what is unchanged is not read again.
+    Of images that are made it is neither read nor written.
     Raises InputError for whatever cannot be used.
     """
-    root = images_folder if data.source == "digits" else Path(data.root)
     manifest = read(data, images_folder)
     if data.source != "features":
+        made = data.source == "digits"
+        root = images_folder if made else Path(data.root)
+        # Images made just now are read in any case, and would push those of other data out of the memo.
+        memo = None if made else memo
         manifest = verify(manifest, root, data.path, unreadable=data.unreadable, memo=memo)
         validate(manifest, data.path)
     manifest = screen_overlap(manifest, data.path, data.overlap)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from torch import Tensor
 from bmix.data.augment import build_augment
 from bmix.data.images import load_image
 from bmix.data.manifest import Manifest, label_matrix, read_manifest
+from bmix.data.pace import Pace
 from bmix.data.stores import holds_features
 from bmix.errors import InputError
 from bmix.files import replaced
@@ -32,7 +32,6 @@ from bmix.randomness import keys
 
 PART_ROWS = 32
 """Images of one part: what a killed run loses at most."""
-PROGRESS_SECONDS = 10.0
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -91,12 +90,13 @@ def embed(
     parts = output.with_name(f".{output.name}.{_key(manifest, classifier, views, seed, augment, batch)}.parts")
     starts = range(0, count, PART_ROWS)
     missing = [start for start in starts if not _part(parts, start).is_file()]
-    if len(missing) < len(starts):
-        print(f"goes on after {count - sum(min(PART_ROWS, count - s) for s in missing)} of {count} images", flush=True)
+    done = count - sum(min(PART_ROWS, count - start) for start in missing)
+    if done:
+        print(f"goes on after {done} of {count} images", flush=True)
     make_views = build_augment(augment)
     paths = [image_root / path for path in manifest.frame["path"]]
-    began = spoke = time.monotonic()
-    for done, start in enumerate(missing, start=1):
+    pace = Pace("embedded", count, done)
+    for start in missing:
         rows = np.arange(start, min(start + PART_ROWS, count))
         images = _load([paths[row] for row in rows], classifier.spec.image_size)
         shown = [images, *(make_views(images, keys(rows, seed, "embed", view)) for view in range(1, views + 1))]
@@ -104,12 +104,8 @@ def embed(
         _refuse_overflow(features_BVD, manifest.frame["id"].iloc[start])
         with replaced(_part(parts, start)) as temporary, temporary.open("wb") as file:
             np.save(file, features_BVD)
-        now = time.monotonic()
-        if now - spoke >= PROGRESS_SECONDS:
-            spoke = now
-            left = round((now - began) / done * (len(missing) - done))
-            told = f"embedded {rows[-1] + 1} of {count} images in {views + 1} views each"
-            print(f"{told}  ETA {left // 60}:{left % 60:02d}", flush=True)
+        done += len(rows)
+        pace.tell(done)
     _write(output, manifest, [_part(parts, start) for start in starts])
     shutil.rmtree(parts, ignore_errors=True)
 
