@@ -70,55 +70,65 @@ def test_parts_are_mapped_and_those_unnamed_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "line", "found"),
+    ("file", "change", "place", "found"),
     [
-        (IMAGES, lambda lines: lines[:-1], 1, "declares 24 rows, and 23 follow"),
-        (IMAGES, lambda lines: [*lines, lines[-1].replace("23.jpg", "24.jpg")], 1, "declares 24 rows, and 25 follow"),
-        (IMAGES, lambda lines: [*lines[:4], lines[4] + " 1", *lines[5:]], 5, "5 values"),
-        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 -1", *lines[5:]], 5, "2 values"),
-        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 2 0 1", *lines[5:]], 5, '"2" for attribute 2'),
-        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 -0 0 1", *lines[5:]], 5, '"-0" for attribute 2'),
-        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 1-1 0 1", *lines[5:]], 5, '"1-1" for attribute 2'),
-        (IMAGES, lambda lines: [*lines[:4], lines[3], *lines[5:]], 5, '"img/Blouse_1/img_00000001.jpg" was already in'),
-        (IMAGES, lambda lines: ["many", *lines[1:]], 1, '"many"'),
-        (IMAGES, lambda lines: ["24", *lines[2:]], 2, '"img/Blouse_0/img_00000000.jpg"'),
-        (CLOTH, lambda lines: [*lines[:3], "long sleeve", *lines[4:]], 4, '"long sleeve"'),
-        (CLOTH, lambda lines: lines[:-1], 1, "declares 4 rows, and 3 follow"),
-        (PARTITION, lambda lines: [*lines[:2], "img/no.jpg train", *lines[3:]], 3, '"img/no.jpg" has no attributes'),
-        (PARTITION, lambda lines: [*lines[:2], lines[2].replace("train", "dev"), *lines[3:]], 3, '"img/Blouse_0'),
-        (PARTITION, lambda lines: [*lines[:3], lines[2], *lines[4:]], 4, '"img/Blouse_0/img_00000000.jpg" was already'),
+        (IMAGES, lambda lines: lines[:-1], (IMAGES, 1), "declares 24 rows, and 23 follow"),
+        (
+            IMAGES,
+            lambda lines: [*lines, lines[-1].replace("23.jpg", "24.jpg")],
+            (IMAGES, 1),
+            "declares 24 rows, and 25 follow",
+        ),
+        (IMAGES, lambda lines: [*lines[:4], lines[4] + " 1", *lines[5:]], (IMAGES, 5), "5 values"),
+        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 -1", *lines[5:]], (IMAGES, 5), "2 values"),
+        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 2 0 1", *lines[5:]], (IMAGES, 5), '"2" for attribute 2'),
+        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 -0 0 1", *lines[5:]], (IMAGES, 5), '"-0" for attribute 2'),
+        (IMAGES, lambda lines: [*lines[:4], "img/x.jpg 1 1-1 0 1", *lines[5:]], (IMAGES, 5), '"1-1" for attribute 2'),
+        (
+            IMAGES,
+            lambda lines: [*lines[:4], lines[3], *lines[5:]],
+            (IMAGES, 5),
+            '"img/Blouse_1/img_00000001.jpg" was already in',
+        ),
+        (IMAGES, lambda lines: ["many", *lines[1:]], (IMAGES, 1), '"many"'),
+        (IMAGES, lambda lines: ["24", *lines[2:]], (IMAGES, 2), '"img/Blouse_0/img_00000000.jpg"'),
+        (CLOTH, lambda lines: [*lines[:3], "long sleeve", *lines[4:]], (CLOTH, 4), '"long sleeve"'),
+        (CLOTH, lambda lines: lines[:-1], (CLOTH, 1), "declares 4 rows, and 3 follow"),
+        (
+            PARTITION,
+            lambda lines: [*lines[:2], "img/no.jpg train", *lines[3:]],
+            (PARTITION, 3),
+            '"img/no.jpg" has no attributes',
+        ),
+        (
+            PARTITION,
+            lambda lines: [*lines[:2], lines[2].replace("train", "dev"), *lines[3:]],
+            (PARTITION, 3),
+            '"img/Blouse_0',
+        ),
+        (
+            PARTITION,
+            lambda lines: [*lines[:3], lines[2], *lines[4:]],
+            (PARTITION, 4),
+            '"img/Blouse_0/img_00000000.jpg" was already',
+        ),
+        (FINE, lambda lines: lines[:-2], (FINE_LIST, 15), "16 images in train.txt, 14 rows in train_attr.txt"),
+        (FINE, lambda lines: [*lines, "0 0 1 0"], (FINE, 17), "16 images in train.txt, 17 rows"),
+        (FINE_LIST, lambda lines: lines[1:], (FINE, 16), "15 images in train.txt, 16 rows in train_attr.txt"),
+        (FINE, lambda lines: [lines[0], "0 1", *lines[2:]], (FINE, 2), "2 values"),
+        (FINE, lambda lines: [lines[0], "0 1 -1 0", *lines[2:]], (FINE, 2), '"-1" for attribute 3'),
+        (FINE, lambda lines: [lines[0], "", *lines[2:]], (FINE, 2), "0 values"),
+        (FINE_LIST, lambda lines: [lines[0], lines[0], *lines[2:]], (FINE_LIST, 2), "was already at"),
+        (FINE_LIST, lambda lines: [lines[0], "", *lines[2:]], (FINE_LIST, 2), "a blank line"),
     ],
 )
-def test_a_broken_benchmark_file_is_refused_with_its_line(
-    tmp_path: Path, file: str, change: Callable[[list[str]], list[str]], line: int, found: str
+def test_a_broken_file_is_refused_with_its_line(
+    tmp_path: Path, file: str, change: Callable[[list[str]], list[str]], place: tuple[str, int], found: str
 ) -> None:
-    folder = write_benchmark(tmp_path)
+    folder = (write_fine if file.startswith("Anno_fine") else write_benchmark)(tmp_path)
     edit(folder / file, change)
     error = refusal(folder)
-    assert error.where == f"{folder / file}, line {line}"
-    assert error.found.startswith(found)
-
-
-@pytest.mark.parametrize(
-    ("file", "change", "where", "found"),
-    [
-        (FINE, lambda lines: lines[:-2], f"{FINE_LIST}, line 15", "16 images in train.txt, 14 rows in train_attr.txt"),
-        (FINE, lambda lines: [*lines, "0 0 1 0"], f"{FINE}, line 17", "16 images in train.txt, 17 rows"),
-        (FINE_LIST, lambda lines: lines[1:], f"{FINE}, line 16", "15 images in train.txt, 16 rows in train_attr.txt"),
-        (FINE, lambda lines: [lines[0], "0 1", *lines[2:]], f"{FINE}, line 2", "2 values"),
-        (FINE, lambda lines: [lines[0], "0 1 -1 0", *lines[2:]], f"{FINE}, line 2", '"-1" for attribute 3'),
-        (FINE, lambda lines: [lines[0], "", *lines[2:]], f"{FINE}, line 2", "0 values"),
-        (FINE_LIST, lambda lines: [lines[0], lines[0], *lines[2:]], f"{FINE_LIST}, line 2", "was already at"),
-        (FINE_LIST, lambda lines: [lines[0], "", *lines[2:]], f"{FINE_LIST}, line 2", "a blank line"),
-    ],
-)
-def test_lists_of_the_subset_that_do_not_agree_are_refused(
-    tmp_path: Path, file: str, change: Callable[[list[str]], list[str]], where: str, found: str
-) -> None:
-    folder = write_fine(tmp_path)
-    edit(folder / file, change)
-    error = refusal(folder)
-    assert error.where == str(folder / where)
+    assert error.where == f"{folder / place[0]}, line {place[1]}"
     assert found in error.found
 
 
@@ -136,6 +146,33 @@ def test_a_repeated_attribute_is_told_apart_by_number(tmp_path: Path) -> None:
     manifest = read_deepfashion(folder, folder)
     assert manifest.classes == ["floral (1)", "long sleeve", "v-neck", "floral (4)"]
     assert '"floral" repeated' in manifest.notes["classes"]
+
+
+@pytest.mark.parametrize("write", [write_benchmark, write_fine])
+def test_attributes_that_no_training_image_has_are_left_out_and_told(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    folder = write(tmp_path)
+    whole = read_deepfashion(folder, folder)
+    assert "untrained" not in whole.notes
+    rows = whole.frame[["split", "labels"]].to_numpy().tolist()
+    file = folder / (IMAGES if write is write_benchmark else FINE)
+    absent = {write_benchmark: "-1", write_fine: "0"}[write]
+    parts = [] if write is write_fine else [None, None, *(split for split, _ in rows)]
+
+    def without_the_second(lines: list[str]) -> list[str]:
+        return [
+            " ".join([*line.split()[:-3], absent, *line.split()[-2:]]) if not parts or parts[n] == "train" else line
+            for n, line in enumerate(lines)
+        ]
+
+    edit(file, without_the_second)
+    manifest = read_deepfashion(folder, folder)
+    validate(manifest, str(folder))
+    assert manifest.classes == ["floral", "v-neck", "denim"]
+    assert manifest.notes["untrained"] == 'attributes that no training image has, left out: "long sleeve"'
+    assert manifest.frame["labels"].tolist() == [[name for name in row if name != "long sleeve"] for _, row in rows]
+    assert not manifest.frame["ignore"].map(lambda names: "long sleeve" in names).any()
 
 
 def test_layouts_that_are_absent_or_both_there_are_refused(tmp_path: Path) -> None:

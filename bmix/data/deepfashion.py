@@ -31,6 +31,7 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
     train, val and test a list of images and the 0/1 attributes line by line (train.txt, train_attr.txt), in path or its
     folder Anno_fine or split. Image paths start at path, at the folder around it, or at Img in one of them.
     split_of: part (train, val, test) -> split; parts that it does not name are left out. The id is the image path.
+    Attributes that no training image has are no classes: a note names them.
     Raises InputError with file and line for: files of both layouts or of none, a declared count that differs, a line
     with too few or too many values, a value that is not allowed, lists of different lengths, an image named twice, a
     part that is unknown, an image in the partition that has no attributes.
@@ -51,7 +52,8 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
         notes["left out"] = f"the parts {quoted(left)}, which data.splits does not name"
     count = int(kept_N.sum())
     unlabelled_N = splits[kept_N] == "unlabelled"
-    kept = [Entries(*cells, names).at(kept_N).without(unlabelled_N).lists(count, names) for cells in (present, unknown)]
+    labels, ignore = (Entries(*cells, names).at(kept_N).without(unlabelled_N) for cells in (present, unknown))
+    classes = _trained(names, labels, splits[kept_N] == "train", notes)
     base = _image_base(path, folder, root, images[0] if images else "")
     prefix = base.resolve().relative_to(root.resolve()).as_posix()
     ids = [images[row] for row in np.flatnonzero(kept_N)]
@@ -60,8 +62,8 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
             "id": ids,
             "path": [f"{prefix}/{name}" if prefix != "." else name for name in ids],
             "split": splits[kept_N].astype("str"),
-            "labels": pd.Series(kept[0], dtype=object),
-            "ignore": pd.Series(kept[1], dtype=object),
+            "labels": _lists(labels, count, classes),
+            "ignore": _lists(ignore, count, classes),
             "digest": "",
         }
     )
@@ -69,7 +71,20 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
     notes["labels"] = f"{len(names)} attributes, " + ("the benchmark's" if coarse else "the fine-grained subset's")
     if coarse:
         notes["ignore"] = "attributes given as 0, unknown"
-    return Manifest(frame[COLUMNS], names, notes)
+    return Manifest(frame[COLUMNS], classes, notes)
+
+
+def _trained(names: list[str], labels: Entries, training_N: np.ndarray, notes: dict[str, str]) -> list[str]:
+    """The attributes that some training image has, as the classes; all where there is none."""
+    seen = set(labels.seen(training_N))
+    if left := [name for name in names if name not in seen] if seen else []:
+        notes["untrained"] = f"attributes that no training image has, left out: {quoted(left)}"
+    return [name for name in names if name not in left]
+
+
+def _lists(entries: Entries, count: int, classes: list[str]) -> pd.Series:
+    # Those of other names would follow the classes.
+    return pd.Series(entries.only(classes).lists(count, classes), dtype=object)
 
 
 Cells = tuple[np.ndarray, np.ndarray]

@@ -45,6 +45,12 @@ class Entries:
         kept = ~emptied_N[self.rows]
         return Entries(self.rows[kept], self.codes[kept], self.names)
 
+    def only(self, names: list[str]) -> Entries:
+        """The entries of these names, among which all of them are kept."""
+        wanted = set(names)
+        kept = np.array([name in wanted for name in self.names], bool)[self.codes]
+        return Entries(self.rows[kept], self.codes[kept], self.names)
+
     def seen(self, rows_N: np.ndarray) -> list[str]:
         """The names on any of the rows that bool (N,) marks, sorted."""
         counts = np.bincount(self.codes[rows_N[self.rows]], minlength=len(self.names))
