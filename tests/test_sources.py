@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from bmix.data.sources import prepare
 from bmix.errors import InputError
 from bmix.params import Params, load_params
 from bmix.pipeline.data_check import check_data as check
+from tests.projects import SCENES
 from tests.tiny import REPOSITORY, write_params, write_table, write_voc
 
 
@@ -111,6 +113,48 @@ def test_an_evaluation_split_without_images_is_refused(tmp_path: Path) -> None:
     assert caught.value.found == f'split "test-hard" has no image in {tmp_path}/labels.csv'
     assert caught.value.expected == "a split with images: val, test"
     assert caught.value.remedy.endswith('Did you mean "test"?')
+
+
+def test_more_queries_than_classes_are_refused_and_not_passed_over_by_the_memo(tmp_path: Path) -> None:
+    decoder, memo = ["model.head=decoder", "model.queries=4"], tmp_path / "checked.json"
+    check(table_params(tmp_path, *decoder), memo)
+    with pytest.raises(InputError) as caught:
+        check(table_params(tmp_path, "model.head=decoder", "model.queries=5"), memo)
+    assert caught.value.where == "params.yaml, model.queries"
+    assert caught.value.found == f"5, and {tmp_path}/labels.csv has 4 classes"
+    assert caught.value.expected == "at most 4, or 0 for one query per class"
+    assert caught.value.remedy == "set model.queries to 0"
+    check(table_params(tmp_path, "model.head=linear", "model.queries=5"), memo)
+    recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
+    with pytest.raises(InputError, match=r"11, and .* has 10 classes"):
+        check(load_params(write_params(tmp_path, f"data.path={recipe}", "model.head=decoder", "model.queries=11")))
+
+
+def test_a_lone_training_image_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path, images=7, classes=("bird",))
+    lines = table.read_text(encoding="utf-8").splitlines()
+    train = [line for line in lines if line.endswith(",train")]
+    table.write_text("\n".join(line for line in lines if line not in train[1:]), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        check(table_params(tmp_path))
+    assert caught.value.found == "one image in split train"
+
+
+def test_the_memo_of_images_is_left_alone_by_those_that_are_made(tmp_path: Path) -> None:
+    memo = tmp_path / "digests.npz"
+    prepare(table_params(tmp_path).data, tmp_path / "made", memo)
+    kept = memo.read_bytes()
+    recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
+    edits = [f"data.path={_small_recipe(recipe, tmp_path)}", "data.image_size=24"]
+    prepare(load_params(write_params(tmp_path, *edits)).data, tmp_path / "made", memo)
+    assert memo.read_bytes() == kept
+
+
+def _small_recipe(recipe: Path, folder: Path) -> Path:
+    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    small = folder / "scenes.yaml"
+    small.write_text(yaml.safe_dump(content | {"scenes": SCENES, "fall": 2}, sort_keys=False), encoding="utf-8")
+    return small
 
 
 def test_an_image_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:

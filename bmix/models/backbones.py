@@ -15,7 +15,8 @@ from bmix.errors import InputError, nearest
 from bmix.models.heads import PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
-from bmix.models.timm_models import TIMM_NAMES, build_backbone, download, is_timm, pretrained_config
+from bmix.models.timm_models import build_backbone, download, pretrained_config
+from bmix.models.timm_names import TIMM_NAMES, is_timm
 from bmix.models.weights import load_state, read_weights
 from bmix.randomness import derive_seed
 

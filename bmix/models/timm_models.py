@@ -1,4 +1,4 @@
-"""Backbones of timm, an optional extra: their names, their normalisation, and their feature maps."""
+"""Backbones of timm, an optional extra: their normalisation and their feature maps."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bmix.errors import InputError, nearest
-
-TIMM_NAMES = {"tresnet_l": "tresnet_l", "efficientnet_lite0": "tf_efficientnet_lite0"}
-"""Backbones with a name of their own, and timm's name for them; any other is `timm/NAME`."""
-
-_PREFIX = "timm/"
-
-
-def is_timm(backbone: str) -> bool:
-    """Whether timm makes this backbone."""
-    return backbone in TIMM_NAMES or backbone.startswith(_PREFIX)
+from bmix.models.timm_names import PREFIX, timm_name
 
 
 def pretrained_config(backbone: str) -> Any:
@@ -38,14 +29,9 @@ def pretrained_config(backbone: str) -> Any:
             "model.backbone",
             f"is {backbone!r}, which timm {timm.__version__} does not know",
             "timm/ and a name that timm.list_models() or timm.list_pretrained() gives",
-            f"correct it.{nearest(backbone, [_PREFIX + name for name in known])}",
+            f"correct it.{nearest(backbone, [PREFIX + name for name in known])}",
         )
     return config
-
-
-def timm_name(backbone: str) -> str:
-    """timm's name of a backbone, without `timm/`."""
-    return TIMM_NAMES.get(backbone, backbone.removeprefix(_PREFIX))
 
 
 def build_backbone(backbone: str, image_size: int | None) -> tuple[nn.Module, nn.Module, int]:

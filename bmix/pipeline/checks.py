@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bmix.errors import InputError, nearest
+from bmix.models.timm_names import is_timm
 from bmix.params import Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data
 from bmix.pipeline.presets import expand_presets
@@ -73,8 +74,7 @@ def _check_network(params: Params) -> None:
             "linear or mlp",
             "correct it",
         )
-    through_timm = backbone in ("tresnet_l", "efficientnet_lite0") or backbone.startswith("timm/")
-    if through_timm and importlib.util.find_spec("timm") is None:
+    if is_timm(backbone) and importlib.util.find_spec("timm") is None:
         raise InputError(
             "params.yaml, model.backbone",
             f"{backbone} comes from timm, which is not installed",

@@ -33,7 +33,7 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
         refuse_missing_root(data)
         recipe = check_recipe(Path(data.path))
         _refuse_missing_split(list(recipe.scenes.model_dump(by_alias=True)), split, data.path)
-        _check_matrix(params, CLASSES)
+        _check_classes(params, CLASSES)
         return
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
@@ -46,13 +46,14 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
 
     manifest = read(data)
     _refuse_missing_split(manifest.splits(), split, data.path)
-    _check_matrix(params, manifest.classes)
+    _check_classes(params, manifest.classes)
     if data.source != "features":
         manifest = verify(manifest, Path(data.root), data.path, unreadable=data.unreadable, memo=digests)
         # What was skipped may have been the last image of a class or a split.
         validate(manifest, data.path)
         _refuse_missing_split(manifest.splits(), split, data.path)
     screen_overlap(manifest, data.path, data.overlap)
+    _refuse_lone_image(len(manifest.rows("train")), data.path)
     if memo is not None:
         write_json(memo, {"state": state})
 
@@ -68,6 +69,29 @@ def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
             if others
             else "give some images the split val or test",
         )
+
+
+def _refuse_lone_image(images: int, where: str) -> None:
+    if images == 1:
+        raise InputError(
+            where,
+            "one image in split train",
+            "two at least: networks with batch norm cannot train on one",
+            'give further images the split "train"',
+        )
+
+
+def _check_classes(params: Params, classes: list[str]) -> None:
+    """Refuse params that do not fit the number or the names of the classes."""
+    queries = params.model.queries
+    if params.model.head == "decoder" and queries > len(classes):
+        raise InputError(
+            "params.yaml, model.queries",
+            f"{queries}, and {params.data.path} has {len(classes)} classes",
+            f"at most {len(classes)}, or 0 for one query per class",
+            "set model.queries to 0",
+        )
+    _check_matrix(params, classes)
 
 
 def _check_matrix(params: Params, classes: list[str]) -> None:
@@ -88,6 +112,7 @@ def _state(params: Params) -> str:
         bmix.__version__,
         params.data.model_dump(),
         params.noise.model_dump(),
+        [params.model.head, params.model.queries],
         params.evaluate.split,
         str(Path.cwd()),
     ]
