@@ -33,7 +33,7 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     With `training.processes` above 1 this process becomes torchrun, whose processes come here again; all of them call
     `finish`.
     """
-    launch(f"stages.{stage}", params.training.processes)
+    launch(f"stages.{stage}", params.training.processes, params.training.threads)
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
     inputs += [start / name for name in STATE_FILES] if start is not None else []
     with process_group() as ranks, _watched(stage, ranks):

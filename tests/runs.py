@@ -16,6 +16,7 @@ from bmix.models.store import Classifier, ClassifierSpec
 from bmix.recipes import RECIPES
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
+from bmix.training.ranks import Ranks
 
 CLASSES = ["north", "east", "south"]
 SIZE = 16
@@ -43,6 +44,7 @@ def build_run(
     recipe: str = "balancemix",
     settings: MethodSettings | None = None,
     augment: Augment = gentle,
+    ranks: Ranks | None = None,
     **plan: object,
 ) -> Trainer:
     """A run of 4 epochs, 2 of them warm-up, on the small network; `plan` overrides its settings."""
@@ -54,7 +56,7 @@ def build_run(
     ids = [path.stem for path in paths]
     made = RECIPES[recipe](torch.from_numpy(given_NK.astype(bool)), settings or MethodSettings(), ids, CLASSES)
     validation = (ImageStore(paths[:16], SIZE), torch.from_numpy(given_NK[:16].astype(np.int8)))
-    return Trainer(classifier, made, images, run_plan, augment, validation)
+    return Trainer(classifier, made, images, run_plan, augment, validation, ranks)
 
 
 def train(trainer: Trainer, until: int | None = None) -> Trainer:

@@ -32,8 +32,7 @@ class Engine:
         self._dtype = PRECISIONS[plan.precision]
         self._replica: torch.nn.Module = classifier
         if ranks.count > 1:
-            # The running statistics are averaged over the processes after each step instead.
-            self._replica = DistributedDataParallel(classifier, broadcast_buffers=False)
+            self._replica = DistributedDataParallel(classifier)
         self._statistics = [value for value in classifier.buffers() if value.is_floating_point()]
 
     def normalised(self, views_B: Tensor) -> Tensor:
@@ -68,6 +67,7 @@ class Engine:
         self.scaler.scale(scaled).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        # Batch norm's running statistics come from each process's part; evaluation mode needs one of all parts.
         self.ranks.average_(self._statistics)
 
     def state(self) -> dict[str, Any]:

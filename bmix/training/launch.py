@@ -9,8 +9,10 @@ from bmix.errors import InputError
 from bmix.training.ranks import started_by_torchrun
 
 
-def launch(module: str, processes: int) -> None:
+def launch(module: str, processes: int, threads: int) -> None:
     """Become torchrun with `processes` processes of `python -m module`, where there are to be several and are not yet.
+
+    threads: of each on the CPU.
 
     Does not return in that case: this process turns into torchrun, so that who ends it ends them all. InputError where
     torchrun started another number than `processes`, which a result depends on.
@@ -19,6 +21,8 @@ def launch(module: str, processes: int) -> None:
         if processes > 1:
             command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
             sys.stdout.flush()
+            # Where it is not set, torchrun sets it to 1 and says so at length.
+            os.environ.setdefault("OMP_NUM_THREADS", str(threads))
             os.execv(sys.executable, [sys.executable, *command])
         return
     started = int(os.environ["WORLD_SIZE"])
