@@ -9,18 +9,26 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = {
-    "noise": "benchmarks.noise",
-    "views": "benchmarks.views",
+    "checkpoint": "benchmarks.epoch:bench_checkpoint",
+    "epoch-audit": "benchmarks.epoch:bench_audit",
+    "epoch-step": "benchmarks.epoch:bench_step",
+    "map": "benchmarks.average_precision:bench",
+    "mixture": "benchmarks.mixture:bench",
+    "mixture-dividemix": "benchmarks.mixture:bench_dividemix",
+    "noise": "benchmarks.noise:bench",
+    "sampler": "benchmarks.sampler:bench",
+    "scores": "benchmarks.scores:bench",
+    "views": "benchmarks.views:bench",
 }
-"""Name to module; a module's `bench()` prints its table and returns a dict with `ratios`."""
+"""Name to MODULE:FUNCTION, which prints its table and returns a dict of figures."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks/bench.py", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     name = parser.parse_args(arguments).name
-    module = importlib.import_module(BENCHMARKS[name])
-    figures = {"name": name, **module.bench()}
+    module, _, function = BENCHMARKS[name].partition(":")
+    figures = {"name": name, **getattr(importlib.import_module(module), function)()}
     print(json.dumps(figures, allow_nan=False))
 
 

@@ -114,7 +114,7 @@ def test_a_killed_training_goes_on_to_the_bytes_of_an_uninterrupted_one(finished
     assert ended.returncode == 0, ended.stdout
     uninterrupted = contents(project, TRAINED)
 
-    remove(project, TRAINED)
+    remove(project, [*TRAINED, ".bmix/checkpoints"])
     ended = run(project, "-c", KILLED_STAGE)
     assert ended.returncode == -signal.SIGKILL, ended.stdout
     assert not [name for name in TRAINED if (project / name).exists()]
@@ -123,4 +123,26 @@ def test_a_killed_training_goes_on_to_the_bytes_of_an_uninterrupted_one(finished
     assert ended.returncode == 0, ended.stdout
     assert "goes on after epoch 2 from" in ended.stdout
     assert contents(project, TRAINED) == uninterrupted
-    assert not list((project / ".bmix/checkpoints").glob("train-*/epoch-*"))
+    assert len(list((project / ".bmix/checkpoints").glob("train-*/finished"))) == 1
+    ended = run(project, "-m", "stages.publish")
+    assert not list((project / ".bmix/checkpoints").glob("train-*"))
+
+
+def test_a_run_made_by_hand_is_taken_over_by_dvc_commit(finished_project: Path, tmp_path: Path) -> None:
+    project = copy_project(finished_project, tmp_path / "project")
+    edit_params(project, "training.learning_rate=0.001")
+    for stage in ("warmup", "train"):
+        ended = run(project, "-m", f"stages.{stage}")
+        assert ended.returncode == 0, ended.stdout
+    by_hand = contents(project, ["models/warmup", *TRAINED])
+    assert by_hand != contents(finished_project, ["models/warmup", *TRAINED])
+
+    ended = run(project, "-m", "dvc", "commit", "--force", "warmup", "train")
+    assert ended.returncode == 0, ended.stdout
+    ended = run(project, "-m", "dvc", "repro", PATH=ACTIVE)
+    assert ended.returncode == 0, ended.stdout
+    for stage in ("prepare", "noise", "warmup", "train"):
+        assert f"Stage '{stage}' didn't change, skipping" in ended.stdout
+    assert "Running stage 'evaluate'" in ended.stdout
+    assert contents(project, ["models/warmup", *TRAINED]) == by_hand
+    assert not list((project / ".bmix/checkpoints").glob("*/finished"))
