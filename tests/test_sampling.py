@@ -41,7 +41,7 @@ def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     confidence_NK, given_NK = random_problem(1)
     whole = class_confidence(confidence_NK, given_NK)
     scores_N = instance_scores(given_NK, *whole)
-    monkeypatch.setattr("bmix.method.sampling._LABELS_AT_ONCE", 7)
+    monkeypatch.setattr("bmix.method.sampling._ROWS_AT_ONCE", 7)
     for part, expected in zip(class_confidence(confidence_NK, given_NK), whole, strict=True):
         assert part.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
     assert torch.equal(instance_scores(given_NK, *whole), scores_N)
