@@ -17,6 +17,7 @@ BENCHMARKS = {
     "mixture-dividemix": "benchmarks.mixture:bench_dividemix",
     "noise": "benchmarks.noise:bench",
     "sampler": "benchmarks.sampler:bench",
+    "scale": "benchmarks.scale:bench",
     "scores": "benchmarks.scores:bench",
     "views": "benchmarks.views:bench",
 }

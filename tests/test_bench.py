@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bench, noise
+from benchmarks import bench, noise, scale
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +25,16 @@ def test_the_last_line_is_a_json_object_with_name_and_ratios(
     assert set(figures["ratios"]) == {"mislabel", "flip", "single-positive"}
     for kind, ratio in figures["ratios"].items():
         assert ratio == pytest.approx(figures["loop_seconds"][kind] / figures["ours_seconds"][kind], abs=0.06)
+
+
+def test_the_stages_are_timed_as_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = scale.bench(images=60, classes=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert list(figures["seconds"]) == ["prepare", "prepare again", "noise, mislabel", "noise, flip"]
+    for line, (name, seconds) in zip(lines[2:], figures["seconds"].items(), strict=True):
+        assert line.startswith(name)
+        assert seconds > 0
+        assert 0.05 < figures["peak_gib"][name] < 2
 
 
 @pytest.mark.parametrize("command", [["benchmarks/bench.py"], ["-m", "benchmarks.bench"]])

@@ -282,6 +282,19 @@ def test_long_work_tells_the_time_left(
     assert lines[-1] == "verified 24 of 24 images, about 0 s left"
 
 
+def test_a_link_to_a_folder_is_followed_within_the_root_and_no_further(data: tuple[Manifest, Path]) -> None:
+    manifest, root = data
+    digests = verify(manifest, root, "labels.csv").frame["digest"].tolist()
+    (root / "a").rename(root / "kept")
+    (root / "a").symlink_to("kept")
+    assert verify(manifest, root, "labels.csv").frame["digest"].tolist() == digests
+    (root / "a").unlink()
+    (root / "kept").rename(root.parent / "outside")
+    (root / "a").symlink_to(root.parent / "outside")
+    assert "12 unusable images" in refusal(manifest, root).found
+    assert refusal(manifest, root).found.count("leads out of the image root") == 8
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_broken_bytes_are_refused_or_decode_and_nothing_else(tmp_path: Path, format: str) -> None:
     path = tmp_path / "picture"
