@@ -36,13 +36,57 @@ def test_equals_the_definition_with_ties_and_ignored_cells(data: st.DataObject) 
     np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
 
 
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]))
+def test_equals_the_definition_on_any_finite_scores(data: st.DataObject, dtype: type) -> None:
+    few = data.draw(arrays(dtype, 6, elements={"allow_nan": False, "allow_infinity": False}))
+    images = data.draw(st.integers(1, 25))
+    scores = few[data.draw(arrays(np.int8, (images, 2), elements=st.integers(0, 5)))]
+    scores *= data.draw(arrays(dtype, (images, 2), elements=st.sampled_from([1, -1])))
+    labels = data.draw(arrays(np.int8, (images, 2), elements=st.sampled_from([-1, 0, 0, 1])))
+    expected = [slow_average_precision(scores[:, k], labels[:, k]) for k in range(2)]
+    np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [3, 12])
+@pytest.mark.parametrize("scale", [0.5, 2.0, 20.0])
+def test_equals_scikit_learn_on_a_long_tail_of_classes(scale: float, decimals: int) -> None:
+    rng = np.random.default_rng(4)
+    labels = (rng.random((5000, 8)) < np.geomspace(0.7, 0.001, 8)).astype(np.int64)
+    labels[0] = 1
+    # The larger the scale, the more scores lie together at 0 and at 1.
+    logits = scale * (rng.standard_normal((5000, 8)) - 2 + 2 * labels)
+    scores = (1 / (1 + np.exp(-logits))).round(decimals).astype(np.float32)
+    expected = average_precision_score(labels, scores, average=None)
+    np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(average_precision(scores.astype(np.float64) - 1, labels), expected, rtol=0, atol=1e-12)
+
+
+def test_zero_and_minus_zero_are_equal_scores() -> None:
+    scores: np.ndarray = np.array([[0.0], [-0.0], [-1.0], [-0.0]], dtype=np.float32)
+    np.testing.assert_allclose(average_precision(scores, np.array([[0], [1], [0], [1]])), [2 / 3])
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
+def test_labels_of_any_type(dtype: type) -> None:
+    rng = np.random.default_rng(5)
+    scores, labels = rng.random((60, 3)), rng.integers(0, 2, (60, 3))
+    np.testing.assert_array_equal(average_precision(scores, labels.astype(dtype)), average_precision(scores, labels))
+
+
+@pytest.mark.parametrize("label", [2, -2, 0.5, 255, 2**40])
+def test_other_labels_are_refused(label: float) -> None:
+    with pytest.raises(InputError, match="labels, row 1, class 0"):
+        average_precision(np.zeros((2, 1)), np.array([[0], [label]]))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("decimals", [2, 12])
 def test_equals_scikit_learn(dtype: type, decimals: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.random((700, 12)) < np.geomspace(0.5, 0.005, 12)
     labels[0] = True
-    scores = (labels * rng.random((700, 12)) + rng.random((700, 12))).round(decimals).astype(dtype)
+    scores: np.ndarray = (labels * rng.random((700, 12)) + rng.random((700, 12))).round(decimals).astype(dtype)
     expected = average_precision_score(labels, scores, average=None)
     np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.errors import InputError
-from bmix.method.sampling import class_confidence, draw, instance_scores, sampling_probability
+from bmix.method.sampling import RareLabels, class_confidence, draw, instance_scores, sampling_probability
 
 
 def random_problem(seed: int, images: int = 30, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,14 +37,59 @@ def test_equations_2_to_4_against_a_loop() -> None:
     assert sampling_probability(scores_N).tolist() == pytest.approx([1 / s / inverse_sum for s in scores], rel=1e-6)
 
 
-def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    confidence_NK, given_NK = random_problem(1)
+@settings(max_examples=60, deadline=None)
+@given(
+    images=st.integers(1, 40), share=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), seed=st.integers(0, 10_000),
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
+)  # fmt: skip
+def test_equations_2_and_3_whichever_value_is_rarer(images: int, share: float, seed: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    confidence_NK = torch.rand(images, 5, generator=generator, dtype=torch.float64).to(dtype)
+    given_NK = torch.rand(images, 5, generator=generator) < share
+    presence, absence = [], []
+    for k in range(5):
+        column = list(zip(confidence_NK[:, k].tolist(), given_NK[:, k].tolist(), strict=True))
+        present, absent = [f for f, y in column if y], [1 - f for f, y in column if not y]
+        presence.append(math.fsum(present) / len(present) if present else 0.5)
+        absence.append(math.fsum(absent) / len(absent) if absent else 0.5)
+    scores = [sum(presence[k] if y[k] else absence[k] for k in range(5)) for y in given_NK.tolist()]
+
+    exact = 1e-12 if dtype == torch.float64 else 1e-6
+    for labels in (given_NK, given_NK.int(), RareLabels.of(given_NK)):
+        presence_K, absence_K = class_confidence(confidence_NK, labels)
+        assert presence_K.tolist() == pytest.approx(presence, rel=exact, abs=exact)
+        assert absence_K.tolist() == pytest.approx(absence, rel=exact, abs=exact)
+        scores_N = instance_scores(labels, presence_K, absence_K)
+        assert (presence_K.dtype, absence_K.dtype, scores_N.dtype) == (torch.float64,) * 3
+        assert scores_N.tolist() == pytest.approx(scores, rel=exact, abs=exact)
+
+
+def test_many_rows_at_once_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    confidence_NK, given_NK = random_problem(1, images=700)
     whole = class_confidence(confidence_NK, given_NK)
-    scores_N = instance_scores(given_NK, *whole)
-    monkeypatch.setattr("bmix.method.sampling._ROWS_AT_ONCE", 7)
-    for part, expected in zip(class_confidence(confidence_NK, given_NK), whole, strict=True):
-        assert part.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
-    assert torch.equal(instance_scores(given_NK, *whole), scores_N)
+    for rows in (1, 7, 701):
+        monkeypatch.setattr("bmix.method.sampling._ROWS_AT_ONCE", rows)
+        for part, expected in zip(class_confidence(confidence_NK, given_NK), whole, strict=True):
+            assert part.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_one_label_among_very_many_is_not_lost_in_their_sum(rare: bool) -> None:
+    confidence_NK = torch.rand(100_000, 1, generator=torch.Generator().manual_seed(0))
+    given_NK = torch.full((100_000, 1), not rare)
+    given_NK[70_000] = rare
+    presence_K, absence_K = class_confidence(confidence_NK, given_NK)
+    one, others = confidence_NK[70_000].double(), confidence_NK[given_NK != rare].double().mean()
+    assert presence_K.item() == pytest.approx((one if rare else others).item(), rel=1e-8)
+    assert absence_K.item() == pytest.approx((1 - (others if rare else one)).item(), rel=1e-8)
+
+
+def test_the_score_of_an_instance_that_the_model_disbelieves_is_0_and_not_below() -> None:
+    given_NK = torch.tensor([[1, 1, 1]] + [[0, 0, 0]] * 3)
+    believed_K = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    scores_N = instance_scores(given_NK, torch.zeros(3, dtype=torch.float64), believed_K)
+    assert scores_N.tolist() == pytest.approx([0, 0.6, 0.6, 0.6])
+    assert (scores_N >= 0).all()
 
 
 def test_a_class_without_a_label_of_a_value_gets_one_half() -> None:
@@ -98,6 +143,37 @@ def test_draws_follow_the_probabilities() -> None:
     expected = 50_000 * probability_N[probability_N > 0]
     chi_square = ((counts[probability_N > 0] - expected) ** 2 / expected).sum().item()
     assert chi_square < 13.8  # the 99.9 % quantile at two degrees of freedom
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(1, 300), size=st.integers(0, 300), skew=st.integers(0, 40), zeros=st.floats(0, 0.9),
+    at_once=st.sampled_from([1, 7, 2**16]), seed=st.integers(0, 10_000),
+)  # fmt: skip
+def test_draws_are_those_of_a_search_one_by_one(
+    count: int, size: int, skew: int, zeros: float, at_once: int, seed: int
+) -> None:
+    weights = torch.rand(2, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    probability_N = torch.where(weights[0] < zeros, 0, weights[1] ** skew)
+    probability_N[seed % count] = 1
+    total, sums = 0.0, []
+    for probability in probability_N.tolist():
+        total += probability
+        sums.append(total)
+    uniform = torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    expected = [next(i for i, above in enumerate(sums) if above / total > each) for each in uniform.tolist()]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bmix.method.sampling._DRAWS_AT_ONCE", at_once)
+        assert draw(probability_N, size, torch.Generator().manual_seed(seed)).tolist() == expected
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-300, 1e300])
+def test_probabilities_of_any_positive_sum(scale: float) -> None:
+    probability_N = torch.tensor([0.0, 1.0, 0.0, 3.0], dtype=torch.float64) * scale
+    counts = torch.bincount(draw(probability_N, 4000, torch.Generator().manual_seed(0)), minlength=4)
+    assert counts[[0, 2]].tolist() == [0, 0]
+    assert counts[1].item() / 4000 == pytest.approx(0.25, abs=0.03)
 
 
 def test_more_instances_than_float32_can_count() -> None:
