@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
 from bmix.errors import InputError
-from bmix.method.loss_histogram import group_losses
+from bmix.method.loss_histogram import LossHistogram
 from bmix.method.mixture import LossMixtures, fit_loss_mixtures
 
 
@@ -131,7 +131,9 @@ def test_permuting_images_changes_nothing_and_permuting_classes_permutes(seed: i
 def test_groups_keep_count_mean_and_variance(values: list[float], seed: int) -> None:
     losses_N1 = torch.tensor(values).unsqueeze(1)
     given_N1 = torch.rand(len(values), 1, generator=torch.Generator().manual_seed(seed)) < 0.5
-    groups = group_losses(losses_N1, given_N1)
+    histogram = LossHistogram(1)
+    histogram.add(losses_N1, given_N1)
+    groups = histogram.groups()
     assert (groups.mean.diff(dim=1)[groups.count[:, 1:] > 0] > 0).all()
     for value in (0, 1):
         chosen = losses_N1[given_N1 == bool(value)].double()
@@ -147,8 +149,7 @@ def test_groups_keep_count_mean_and_variance(values: list[float], seed: int) -> 
 def test_labels_are_counted_across_chunks_of_rows_and_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     losses_NK, given_NK = random_problem()
     whole = fit_loss_mixtures(losses_NK, given_NK).state()
-    monkeypatch.setattr("bmix.method.loss_histogram._MAX_LABELS", 64)
-    monkeypatch.setattr("bmix.method.loss_histogram._MAX_BINS", 2**14)
+    monkeypatch.setattr("bmix.method.loss_histogram._LABELS_AT_ONCE", 64)
     for name, tensor in fit_loss_mixtures(losses_NK, given_NK).state().items():
         assert torch.equal(tensor, whole[name]), name
 

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+from bmix.errors import InputError
 
 # Losses are binned by the upper bits of float32(loss + OFFSET): linear bins near zero, logarithmic ones above. A power
 # of two, so that bins start on an octave; no more than the smallest standard deviation that a mixture may have (1e-3).
 OFFSET = 2.0**-10
 _OFFSET_BITS = 117 << 23
-_DROPPED_BITS = 4
-_LOW_BITS = 10
-_FINE_PER_COARSE = 16
-_COARSE_PER_OCTAVE = 32
-_PLACES = _FINE_PER_COARSE << _LOW_BITS
+_LOW_BITS = 14
+_BINS_PER_OCTAVE = 1 << (23 - _LOW_BITS)
+_BINS_PER_COARSE = 16
+_COARSE_PER_OCTAVE = _BINS_PER_OCTAVE // _BINS_PER_COARSE
+_PLACES_PER_OCTAVE = 1 << 23
 _QUANTILES = 256
-# A fine bin's count and its sum of low bits share one integer: count · 2^36 + sum, for fewer than 2^26 images.
-_COUNT_SHIFT = 36
-_MAX_BINS = 2**20
-_MAX_LABELS = 2**20
+# A bin's count and the sum of its losses' low bits share one integer: count · 2^40 + sum, for fewer than 2^23 images.
+_COUNT_SHIFT = 40
+_LABELS_AT_ONCE = 2**17
+_BINS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
 class LossGroups:
-    """The losses of 2K sets of labels, summarised as G groups of neighbouring losses, in ascending order.
+    """The losses of R sets of labels, summarised as G groups of neighbouring losses, in ascending order.
 
-    Row `value · K + class` holds the labels of that class whose given value is `value`. `count`, `mean` and `variance`
-    (the variance within the group) are (2K, G) float64; rows with fewer groups end in groups of count 0.
+    `count`, `mean` and `variance` (the variance within the group) are (R, G) float64; rows with fewer groups end in
+    groups of count 0.
     """
 
     count: Tensor
@@ -41,76 +46,147 @@ class LossGroups:
         width = int((count > 0).sum(dim=1).max()) if len(chosen) else 0
         return LossGroups(count[:, :width], self.mean[chosen, :width], self.variance[chosen, :width])
 
+    def merged(self, quantiles: int, per_octave: int, alone_R: Tensor) -> LossGroups:
+        """Neighbours made into one where they share a quantile and a part of an octave; no row of `alone` changes."""
+        below = self.count.cumsum(dim=1)
+        part_of_octave = (self.log_mean * (per_octave / math.log(2))).floor()
+        key = ((below - self.count) * (quantiles / below[:, -1:])).floor() + part_of_octave
+        starts = ((key.diff(dim=1, prepend=key[:, :1] - 1) != 0) | alone_R[:, None]) & (self.count > 0)
+        into = starts.cumsum(dim=1).sub_(1).clamp_(min=0)
+        width = int(into[:, -1].max()) + 1
+        moments = torch.stack([self.count, self.count * self.mean, self.count * (self.mean**2 + self.variance)])
+        empty = moments.new_zeros(3, len(key), width)
+        count, total, square = empty.scatter_add_(2, into.expand_as(moments), moments)
+        mean = total / count.clamp(min=1)
+        return LossGroups(count, mean, (square / count.clamp(min=1) - mean**2).clamp_(min=0))
+
     @property
     def log_mean(self) -> Tensor:
         """The means on the scale that the groups are spaced on."""
         return (self.mean + OFFSET).log()
 
 
-def group_losses(losses_NK: Tensor, given_NK: Tensor) -> LossGroups:
-    """Summarise the finite, non-negative float32 losses of each class and given value (bool).
+class LossHistogram:
+    """The losses of K classes by given value, counted batch by batch in memory that does not depend on N.
 
-    A group is never wider than 1/32 of an octave and never holds much more than 1/256 of its row's losses, unless these
-    agree to 9 bits. Everything is counted in integers: the result is the same for every order of the images and on
-    every device. Needs memory for some tens of MB beyond its inputs, whatever N and K.
+    Everything is counted in integers: the histogram is the same for every order and every split into batches, and on
+    every device. It takes 16 bytes for every class and bin: 512 bins for every octave above 2^-10: 11 MB at 80
+    classes with losses up to 100. For fewer than 2^23 images.
     """
-    number_of_classes = losses_NK.shape[1]
-    maximum = losses_NK.max() if losses_NK.numel() else losses_NK.new_zeros(())
-    coarse_bins = (int(_places(maximum)) // _PLACES) + 1
-    width = max(1, _MAX_BINS // (2 * coarse_bins * _FINE_PER_COARSE))
-    parts = [
-        _merge(_count_losses(losses_NK[:, low : low + width], given_NK[:, low : low + width], coarse_bins))
-        for low in range(0, max(1, number_of_classes), width)
+
+    def __init__(self, number_of_classes: int, device: torch.device | str = "cpu") -> None:
+        self._counts = torch.zeros(2 * number_of_classes, 0, dtype=torch.int64, device=device)
+
+    def add(
+        self,
+        losses_BK: Tensor,
+        given_BK: Tensor,
+        *,
+        image_ids: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Count the losses (B, K) float of the given labels (B, K), bool or 0/1, both on the histogram's device.
+
+        Raises InputError for NaN, infinite or negative losses, naming class and image by `class_names` and `image_ids`
+        (of this batch), or by index where these are not given. Nothing of such a batch is counted.
+        """
+        largest = check_losses(losses_BK, given_BK, image_ids, class_names)
+        if not losses_BK.numel():
+            return
+        self._reach(largest)
+        rows, bins = self._counts.shape
+        first_bin = torch.arange(rows, dtype=torch.int32, device=self._counts.device) * bins
+        first_bin -= _OFFSET_BITS >> _LOW_BITS
+        if_absent, if_present = first_bin.view(2, -1)
+        counts = self._counts.view(-1)
+        images = max(1, _LABELS_AT_ONCE // losses_BK.shape[1])
+        shifted, low_bits = (torch.empty(0, dtype=kind, device=counts.device) for kind in (torch.float32, torch.int32))
+        for losses, given in zip(losses_BK.split(images), given_BK.split(images), strict=True):
+            torch.add(losses, OFFSET, out=shifted.resize_(losses.shape))
+            bits = shifted.view(torch.int32)
+            torch.bitwise_and(bits, (1 << _LOW_BITS) - 1, out=low_bits.resize_(losses.shape))
+            bits >>= _LOW_BITS
+            bits += torch.where(given.bool(), if_present, if_absent)
+            amount = low_bits.long().add_(1 << _COUNT_SHIFT)
+            counts.scatter_add_(0, bits.long().view(-1), amount.view(-1))
+
+    def groups(self) -> LossGroups:
+        """The 2K sets of labels as groups; row `value · K + class` holds the labels of given value `value`.
+
+        A group is never wider than 1/32 of an octave and never holds much more than 1/256 of its row's losses, unless
+        these agree to 9 bits.
+        """
+        rows = max(1, _BINS_AT_ONCE // max(1, self._counts.shape[1]))
+        parts = [_merge(counts) for counts in self._counts.split(rows)]
+        width = max(part.count.shape[1] for part in parts)
+        columns = zip(*((part.count, part.mean, part.variance) for part in parts), strict=True)
+        return LossGroups(*(torch.cat([pad(each, (0, width - each.shape[1])) for each in part]) for part in columns))
+
+    def _reach(self, largest: float) -> None:
+        """Make bins for losses up to `largest`."""
+        bits = (torch.tensor(largest, dtype=torch.float32) + OFFSET).view(torch.int32)
+        octaves = ((int(bits) - _OFFSET_BITS) >> 23) + 1
+        missing = octaves * _BINS_PER_OCTAVE - self._counts.shape[1]
+        if missing > 0:
+            self._counts = pad(self._counts, (0, missing))
+
+
+def check_losses(
+    losses_NK: Tensor, given_NK: Tensor, image_ids: Sequence[str] | None, class_names: Sequence[str] | None
+) -> float:
+    """The largest loss, 0 without any; InputError where one is NaN, infinite or negative, or the shapes differ."""
+    if losses_NK.ndim != 2 or losses_NK.shape != given_NK.shape:
+        raise InputError(
+            "losses",
+            f"shape {tuple(losses_NK.shape)} beside given labels of shape {tuple(given_NK.shape)}",
+            "both (images, classes)",
+            "pass one loss for every given label",
+        )
+    if not losses_NK.numel():
+        return 0.0
+    least, largest = (each.item() for each in losses_NK.aminmax())
+    if least >= 0 and largest < float("inf"):
+        return largest
+    image, label = (~((losses_NK >= 0) & (losses_NK < torch.inf))).nonzero()[0].tolist()
+    image_name = f"image {image_ids[image]}" if image_ids is not None else f"image at index {image}"
+    class_name = f"class {class_names[label]}" if class_names is not None else f"class at index {label}"
+    raise InputError(
+        f"loss of {image_name}, {class_name}",
+        str(losses_NK[image, label].item()),
+        "a finite loss, 0 or more",
+        "lower training.learning_rate, or look whether this image holds numbers that are not finite",
+    )
+
+
+def _merge(counts_RF: Tensor) -> LossGroups:
+    """Merge the bins of R rows into groups, and their bits into losses."""
+    rows, bins = counts_RF.shape
+    device = counts_RF.device
+    count, low = counts_RF >> _COUNT_SHIFT, counts_RF & ((1 << _COUNT_SHIFT) - 1)
+    bin_ = torch.arange(bins, device=device)
+    coarse, first_place = bin_ // _BINS_PER_COARSE, (bin_ % _BINS_PER_COARSE) << _LOW_BITS
+    below = count.cumsum(dim=1)
+    total = below[:, -1:].double().clamp(min=1)
+    # Both terms ascend, so their sum changes exactly where one of them does.
+    group = ((below - count) * (_QUANTILES / total)).long().add_(coarse)
+    empty = count.new_zeros(rows, bins // _BINS_PER_COARSE + _QUANTILES + 1)
+    place = first_place + (low / count.clamp(min=1)).long()
+    sums = [
+        empty.scatter_add(1, group, count),
+        empty.scatter_add(1, group, low.addcmul_(count, first_place)),
+        empty.scatter_add(1, group, place.square_().mul_(count)),
+        empty.scatter(1, group, coarse.expand_as(group)),
     ]
-    count, places, squares, coarse = (torch.cat(part, dim=1).flatten(0, 1) for part in zip(*parts, strict=True))
+    full_first = (sums[0] == 0).to(torch.uint8).argsort(dim=1, stable=True)
+    full_first = full_first[:, : int((sums[0] > 0).sum(dim=1).max()) if rows else 0]
+    count, places, squares, coarse = (each.gather(1, full_first) for each in sums)
 
-    full_first = (count == 0).to(torch.uint8).argsort(dim=1, stable=True)
-    full_first = full_first[:, : int((count > 0).sum(dim=1).max()) if count.numel() else 0]
-    count, places, squares, coarse = (each.gather(1, full_first) for each in (count, places, squares, coarse))
-
-    # Within a coarse bin a float is linear in its bits, so sums of bits give the mean and the variance of the losses.
+    # Within a coarse bin a float is linear in its bits: sums of bits give the mean and the variance of the losses.
     one_or_more = count.clamp(min=1).double()
     octave, step = coarse // _COARSE_PER_OCTAVE, coarse % _COARSE_PER_OCTAVE
-    unit = torch.ldexp(torch.full_like(one_or_more, OFFSET / (_COARSE_PER_OCTAVE * _PLACES)), octave)
+    unit = torch.ldexp(torch.full_like(one_or_more, OFFSET / _PLACES_PER_OCTAVE), octave)
     mean_place = places / one_or_more
-    mean = unit * ((_COARSE_PER_OCTAVE + step) * _PLACES + mean_place + 0.5) - OFFSET
+    first = _PLACES_PER_OCTAVE + step * (_BINS_PER_COARSE << _LOW_BITS)
+    mean = (unit * (first + mean_place) - OFFSET).mul_(count > 0)
     variance = unit**2 * (squares / one_or_more - mean_place**2).clamp(min=0)
     return LossGroups(count.double(), mean, variance)
-
-
-def _places(losses: Tensor) -> Tensor:
-    """The place of each loss on the integer scale of float32(loss + OFFSET), from 0."""
-    return ((losses + OFFSET).view(torch.int32) - _OFFSET_BITS) >> _DROPPED_BITS
-
-
-def _count_losses(losses_NK: Tensor, given_NK: Tensor, coarse_bins: int) -> Tensor:
-    """Counts and sums of low bits (2, K, F) int64 of the losses in fine bins."""
-    number_of_classes, fine_bins = losses_NK.shape[1], coarse_bins * _FINE_PER_COARSE
-    first_bin = torch.arange(2 * number_of_classes, device=losses_NK.device).view(2, number_of_classes) * fine_bins
-    counts = torch.zeros(2 * number_of_classes * fine_bins, dtype=torch.int64, device=losses_NK.device)
-    rows = max(1, _MAX_LABELS // max(1, number_of_classes))
-    for losses, given in zip(losses_NK.split(rows), given_NK.split(rows), strict=True):
-        places = _places(losses)
-        bins = torch.where(given, first_bin[1], first_bin[0]).add_(places >> _LOW_BITS)
-        low = (places & ((1 << _LOW_BITS) - 1)).long().add_(1 << _COUNT_SHIFT)
-        counts.scatter_add_(0, bins.flatten(), low.flatten())
-    return counts.view(2, number_of_classes, fine_bins)
-
-
-def _merge(counts_2KF: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Merge fine bins into groups: count, sum and sum of squares of the places in the coarse bin, the coarse bin."""
-    fine_bins, device = counts_2KF.shape[2], counts_2KF.device
-    count, low = counts_2KF >> _COUNT_SHIFT, counts_2KF & ((1 << _COUNT_SHIFT) - 1)
-    fine = torch.arange(fine_bins, device=device)
-    coarse, first_place = fine // _FINE_PER_COARSE, (fine % _FINE_PER_COARSE) << _LOW_BITS
-    cumulative = count.cumsum(dim=2)
-    total = cumulative[:, :, -1:].clamp(min=1)
-    # Both terms ascend, so their sum changes exactly where one of them does.
-    group = (cumulative - count) * _QUANTILES // total + coarse
-    empty = count.new_zeros(*count.shape[:2], fine_bins // _FINE_PER_COARSE + _QUANTILES + 1)
-    return (
-        empty.scatter_add(2, group, count),
-        empty.scatter_add(2, group, count * first_place + low),
-        empty.scatter_add(2, group, count * (first_place + low // count.clamp(min=1)) ** 2),
-        empty.scatter(2, group, coarse.expand_as(group)),
-    )
