@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.errors import InputError
-from bmix.method.sampling import RareLabels, class_confidence, draw, instance_scores, sampling_probability
+from bmix.method.sampling import (
+    RareLabels,
+    _look_up,
+    class_confidence,
+    draw,
+    instance_scores,
+    sampling_probability,
+)
 
 
 def random_problem(seed: int, images: int = 30, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,12 +92,18 @@ def test_one_label_among_very_many_is_not_lost_in_their_sum(rare: bool) -> None:
     assert absence_K.item() == pytest.approx((1 - (others if rare else one)).item(), rel=1e-8)
 
 
-def test_the_score_of_an_instance_that_the_model_disbelieves_is_0_and_not_below() -> None:
-    given_NK = torch.tensor([[1, 1, 1]] + [[0, 0, 0]] * 3)
-    believed_K = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    scores_N = instance_scores(given_NK, torch.zeros(3, dtype=torch.float64), believed_K)
-    assert scores_N.tolist() == pytest.approx([0, 0.6, 0.6, 0.6])
-    assert (scores_N >= 0).all()
+def test_rounding_leaves_no_absence_above_1_and_no_score_below_0() -> None:
+    given_NK = torch.zeros(300, 20, dtype=torch.bool)
+    given_NK[[0, 128]] = True
+    for seed in range(20):
+        confidence_NK = given_NK * torch.rand(300, 20, generator=torch.Generator().manual_seed(seed))
+        _, absence_K = class_confidence(confidence_NK, given_NK)
+        assert absence_K.tolist() == pytest.approx([1] * 20)
+        assert (absence_K <= 1).all()
+        absence_K = torch.rand(20, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        scores_N = instance_scores(given_NK, torch.zeros(20, dtype=torch.float64), absence_K)
+        assert scores_N.tolist() == pytest.approx((~given_NK).sum(dim=1).mul(absence_K.mean()).tolist())
+        assert (scores_N >= 0).all()
 
 
 def test_a_class_without_a_label_of_a_value_gets_one_half() -> None:
@@ -166,6 +180,14 @@ def test_draws_are_those_of_a_search_one_by_one(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bmix.method.sampling._DRAWS_AT_ONCE", at_once)
         assert draw(probability_N, size, torch.Generator().manual_seed(seed)).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_number_at_a_boundary_draws_the_instance_above_it(count: int) -> None:
+    # So many empty instances that the search goes beyond its first steps.
+    cumulative = np.array([0.0] * count + [0.25] * count + [0.5] * count + [1.0] * count)
+    drawn = _look_up(np.array([0.0, 0.25, 0.5, np.nextafter(0.5, 0), np.nextafter(1, 0)]), cumulative)
+    assert drawn.tolist() == [count, 2 * count, 3 * count, 2 * count, 3 * count]
 
 
 @pytest.mark.parametrize("scale", [5e-324, 1e-300, 1e300])
