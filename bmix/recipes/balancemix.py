@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from bmix.method.ledger import Ledger
 from bmix.method.mixture import LossMixtures, fit_loss_mixtures
 from bmix.method.refine import refine_labels
-from bmix.method.sampling import class_confidence, instance_scores, sampling_probability
+from bmix.method.sampling import RareLabels, class_confidence, instance_scores, sampling_probability
 from bmix.recipes.base import Audit, Classify, Step, StepResult
 from bmix.recipes.mixup import Mixup, mixed_step
 
@@ -25,6 +26,10 @@ class BalanceMix(Mixup):
     probability_N: Tensor | None = None
     p_clean_NK: Tensor | None = None
     confidence_NK: Tensor | None = None
+
+    @cached_property
+    def _rare_labels(self) -> RareLabels:
+        return RareLabels.of(self.given_NK)
 
     @property
     def learns(self) -> bool:  # type: ignore[override]
@@ -58,8 +63,8 @@ class BalanceMix(Mixup):
     def end_epoch(self, audit: Audit, manage: bool) -> None:
         """Eq. 2-4, and from the last warm-up epoch on eq. 6-8."""
         if self.settings.minority:
-            presence_K, absence_K = class_confidence(audit.confidence_NK, self.given_NK)
-            scores_N = instance_scores(self.given_NK, presence_K, absence_K)
+            presence_K, absence_K = class_confidence(audit.confidence_NK, self._rare_labels)
+            scores_N = instance_scores(self._rare_labels, presence_K, absence_K)
             self.probability_N = sampling_probability(scores_N, self.settings.sharpness)
         if self.settings.clean and manage:
             self._fit(audit)
