@@ -10,6 +10,7 @@ from pathlib import Path
 
 BENCHMARKS = {
     "checkpoint": "benchmarks.epoch:bench_checkpoint",
+    "data-scale": "benchmarks.data_scale:bench",
     "epoch-audit": "benchmarks.epoch:bench_audit",
     "epoch-step": "benchmarks.epoch:bench_step",
     "map": "benchmarks.average_precision:bench",
@@ -17,7 +18,6 @@ BENCHMARKS = {
     "mixture-dividemix": "benchmarks.mixture:bench_dividemix",
     "noise": "benchmarks.noise:bench",
     "sampler": "benchmarks.sampler:bench",
-    "scale": "benchmarks.scale:bench",
     "scores": "benchmarks.scores:bench",
     "views": "benchmarks.views:bench",
 }

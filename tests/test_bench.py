@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bench, noise, scale
+from benchmarks import bench, data_scale, noise
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,7 +28,7 @@ def test_the_last_line_is_a_json_object_with_name_and_ratios(
 
 
 def test_the_stages_are_timed_as_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = scale.bench(images=60, classes=3)
+    figures = data_scale.bench(images=60, classes=3)
     lines = capsys.readouterr().out.splitlines()
     assert list(figures["seconds"]) == ["prepare", "prepare again", "noise, mislabel", "noise, flip"]
     for line, (name, seconds) in zip(lines[2:], figures["seconds"].items(), strict=True):
