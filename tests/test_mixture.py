@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from sklearn.mixture import GaussianMixture
 
 from bmix.errors import InputError
 from bmix.method.loss_histogram import LossHistogram
-from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.mixture import LossMixtures, fit_histogram, fit_loss_mixtures
+from bmix.method.mixture_fit import ADDED_VARIANCE
 
 
 def loss_shapes(count: int, seed: int) -> np.ndarray:
@@ -214,3 +216,86 @@ def test_state_goes_there_and_back() -> None:
     mixtures = fit_loss_mixtures(losses_NK, given_NK)
     again = LossMixtures.from_state(mixtures.state()).to("cpu")
     assert torch.equal(again.clean_probability(losses_NK, given_NK), mixtures.clean_probability(losses_NK, given_NK))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 150), max_size=5))
+def test_batches_of_any_order_and_size_give_the_fit_of_the_whole(seed: int, cuts: list[int]) -> None:
+    losses_NK, given_NK = random_problem(images=150, classes=3, seed=seed)
+    # The largest loss comes last in one order and first in the other: the histogram has to grow, or begins large.
+    losses_NK[-1, 1] = 90
+    bounds = [0, *sorted(cuts), 150]
+    batches = [(losses_NK[a:b], given_NK[a:b]) for a, b in pairwise(bounds)]
+    whole = fit_loss_mixtures(losses_NK, given_NK)
+    for order in (batches, batches[::-1]):
+        histogram = LossHistogram(3)
+        for losses_BK, given_BK in order:
+            histogram.add(losses_BK, given_BK)
+        for name, tensor in fit_histogram(histogram).state().items():
+            assert torch.equal(tensor, whole.state()[name]), name
+
+
+def test_each_variance_is_that_of_its_posteriors_and_1e_6_more() -> None:
+    losses_NK, given_NK = random_problem(images=3000, classes=2)
+    # Narrow enough that the added variance shows.
+    losses_NK = torch.where(losses_NK < 0.2, losses_NK * 0.01, losses_NK)
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    p_clean_NK = mixtures.clean_probability(losses_NK, given_NK)
+    assert mixtures.variances[..., 0].max() < 20 * ADDED_VARIANCE
+    for value in (0, 1):
+        for k in range(2):
+            chosen = given_NK[:, k] == bool(value)
+            losses, posterior = losses_NK[chosen, k].double(), p_clean_NK[chosen, k].double()
+            for component, share in enumerate((posterior, 1 - posterior)):
+                mean = (share * losses).sum() / share.sum()
+                variance = (share * (losses - mean) ** 2).sum() / share.sum() + ADDED_VARIANCE
+                assert mixtures.weights[value, k, component].item() == pytest.approx(share.mean().item(), abs=1e-3)
+                assert mixtures.means[value, k, component].item() == pytest.approx(mean.item(), rel=2e-3)
+                assert mixtures.variances[value, k, component].item() == pytest.approx(variance.item(), rel=5e-3)
+
+
+def test_hardly_a_label_changes_sides_beside_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(3)
+    given_NK = torch.rand(6000, 2, generator=generator) < 0.1
+    logits_NK = torch.randn(6000, 2, generator=generator) * 1.5 + torch.where(given_NK, 1.0, -5.0)
+    logits_NK[:600] *= -1
+    losses_NK = torch.nn.functional.softplus(torch.where(given_NK, -logits_NK, logits_NK))
+    p_clean_NK = fit_loss_mixtures(losses_NK, given_NK).clean_probability(losses_NK, given_NK)
+    across = 0
+    for k in range(2):
+        for value in (False, True):
+            column = losses_NK[given_NK[:, k] == value, k].double().numpy()[:, None]
+            oracle = GaussianMixture(2, tol=1e-8, max_iter=5000, reg_covar=1e-6, random_state=0).fit(column)
+            clean = oracle.predict_proba(column)[:, oracle.means_[:, 0].argmin()] > 0.5
+            across += (clean != (p_clean_NK[given_NK[:, k] == value, k].numpy() > 0.5)).sum()
+    assert across <= 5e-4 * losses_NK.numel()
+
+
+def test_a_batch_that_is_refused_leaves_the_histogram_as_it_was() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    histogram = LossHistogram(2)
+    histogram.add(losses_NK, given_NK)
+    spoilt_NK = losses_NK.clone()
+    spoilt_NK[79, 1] = math.nan
+    with pytest.raises(InputError, match="loss of image at index 79, class dog: nan"):
+        histogram.add(spoilt_NK, given_NK, class_names=["cat", "dog"])
+    assert torch.equal(fit_histogram(histogram).means, fit_loss_mixtures(losses_NK, given_NK).means)
+
+
+def test_a_batch_of_other_classes_is_refused() -> None:
+    with pytest.raises(InputError, match=r"losses: 3 classes\n.*2 classes"):
+        LossHistogram(2).add(torch.ones(4, 3), torch.ones(4, 3))
+
+
+def test_more_images_than_a_bin_can_count_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bmix.method.loss_histogram._MAX_IMAGES", 10)
+    histogram = LossHistogram(1)
+    histogram.add(torch.ones(6, 1), torch.ones(6, 1))
+    with pytest.raises(InputError, match="losses: 11 images"):
+        histogram.add(torch.ones(5, 1), torch.ones(5, 1))
+
+
+def test_an_empty_histogram_gives_degenerate_mixtures() -> None:
+    mixtures = fit_histogram(LossHistogram(3))
+    assert mixtures.degenerate.all()
+    assert mixtures.means.shape == (2, 3, 2)

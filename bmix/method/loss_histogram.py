@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,10 +23,25 @@ _BINS_PER_COARSE = 16
 _COARSE_PER_OCTAVE = _BINS_PER_OCTAVE // _BINS_PER_COARSE
 _PLACES_PER_OCTAVE = 1 << 23
 _QUANTILES = 256
-# A bin's count and the sum of its losses' low bits share one integer: count · 2^40 + sum, for fewer than 2^23 images.
-_COUNT_SHIFT = 40
+# A bin's count and the sum of its losses' low bits share one integer: count · 2^38 + sum.
+_COUNT_SHIFT = 38
+_MAX_IMAGES = 2 ** (_COUNT_SHIFT - _LOW_BITS)
 _LABELS_AT_ONCE = 2**17
 _BINS_AT_ONCE = 2**17
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one CPU thread: parts that fit the cache are so small that threads mostly wait for each other.
+
+    On a machine that others use too, two threads made the fit ten times slower. And sums do not depend on their number.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,7 @@ class LossGroups:
     def rows(self, chosen: Tensor) -> LossGroups:
         """The chosen rows alone."""
         count = self.count[chosen]
-        width = int((count > 0).sum(dim=1).max()) if len(chosen) else 0
+        width = _in_lanes(int((count > 0).sum(dim=1).max())) if len(chosen) else 0
         return LossGroups(count[:, :width], self.mean[chosen, :width], self.variance[chosen, :width])
 
     def merged(self, quantiles: int, per_octave: int, alone_R: Tensor) -> LossGroups:
@@ -53,7 +69,7 @@ class LossGroups:
         key = ((below - self.count) * (quantiles / below[:, -1:])).floor() + part_of_octave
         starts = ((key.diff(dim=1, prepend=key[:, :1] - 1) != 0) | alone_R[:, None]) & (self.count > 0)
         into = starts.cumsum(dim=1).sub_(1).clamp_(min=0)
-        width = int(into[:, -1].max()) + 1
+        width = _in_lanes(int(into[:, -1].max()) + 1)
         moments = torch.stack([self.count, self.count * self.mean, self.count * (self.mean**2 + self.variance)])
         empty = moments.new_zeros(3, len(key), width)
         count, total, square = empty.scatter_add_(2, into.expand_as(moments), moments)
@@ -71,12 +87,14 @@ class LossHistogram:
 
     Everything is counted in integers: the histogram is the same for every order and every split into batches, and on
     every device. It takes 16 bytes for every class and bin: 512 bins for every octave above 2^-10: 11 MB at 80
-    classes with losses up to 100. For fewer than 2^23 images.
+    classes with losses up to 100.
     """
 
     def __init__(self, number_of_classes: int, device: torch.device | str = "cpu") -> None:
+        self._images = 0
         self._counts = torch.zeros(2 * number_of_classes, 0, dtype=torch.int64, device=device)
 
+    @one_thread()
     def add(
         self,
         losses_BK: Tensor,
@@ -88,11 +106,27 @@ class LossHistogram:
         """Count the losses (B, K) float of the given labels (B, K), bool or 0/1, both on the histogram's device.
 
         Raises InputError for NaN, infinite or negative losses, naming class and image by `class_names` and `image_ids`
-        (of this batch), or by index where these are not given. Nothing of such a batch is counted.
+        (of this batch), or by index where these are not given; for another number of classes; for more than 2^24 images
+        in all. Nothing of such a batch is counted.
         """
         largest = check_losses(losses_BK, given_BK, image_ids, class_names)
         if not losses_BK.numel():
             return
+        if 2 * losses_BK.shape[1] != len(self._counts):
+            raise InputError(
+                "losses",
+                f"{losses_BK.shape[1]} classes",
+                f"{len(self._counts) // 2} classes, as the histogram has",
+                "pass the losses of every class",
+            )
+        if self._images + len(losses_BK) > _MAX_IMAGES:
+            raise InputError(
+                "losses",
+                f"{self._images + len(losses_BK)} images",
+                f"at most {_MAX_IMAGES}",
+                "fit the mixtures to a part of the images",
+            )
+        self._images += len(losses_BK)
         self._reach(largest)
         rows, bins = self._counts.shape
         first_bin = torch.arange(rows, dtype=torch.int32, device=self._counts.device) * bins
@@ -110,6 +144,7 @@ class LossHistogram:
             amount = low_bits.long().add_(1 << _COUNT_SHIFT)
             counts.scatter_add_(0, bits.long().view(-1), amount.view(-1))
 
+    @one_thread()
     def groups(self) -> LossGroups:
         """The 2K sets of labels as groups; row `value · K + class` holds the labels of given value `value`.
 
@@ -118,7 +153,7 @@ class LossHistogram:
         """
         rows = max(1, _BINS_AT_ONCE // max(1, self._counts.shape[1]))
         parts = [_merge(counts) for counts in self._counts.split(rows)]
-        width = max(part.count.shape[1] for part in parts)
+        width = _in_lanes(max(part.count.shape[1] for part in parts))
         columns = zip(*((part.count, part.mean, part.variance) for part in parts), strict=True)
         return LossGroups(*(torch.cat([pad(each, (0, width - each.shape[1])) for each in part]) for part in columns))
 
@@ -156,6 +191,11 @@ def check_losses(
         "a finite loss, 0 or more",
         "lower training.learning_rate, or look whether this image holds numbers that are not finite",
     )
+
+
+def _in_lanes(groups: int) -> int:
+    """The next multiple of 16: vector instructions then reach every group, and no row differs by where it stands."""
+    return -(-groups // 16) * 16
 
 
 def _merge(counts_RF: Tensor) -> LossGroups:

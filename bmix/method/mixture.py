@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from bmix.method.loss_histogram import LossHistogram, check_losses
+from bmix.method.loss_histogram import LossHistogram, check_losses, one_thread
 from bmix.method.mixture_fit import ADDED_VARIANCE, likeliest_mixtures
 
 MINIMUM_COUNT = 10
@@ -30,6 +30,7 @@ class LossMixtures:
     degenerate: Tensor
     counts: Tensor
 
+    @one_thread()
     def clean_probability(self, losses_NK: Tensor, given_NK: Tensor) -> Tensor:
         """p_G of eq. 8: the posterior of the component with the smaller mean at each label's loss.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from bmix.method.loss_histogram import LossGroups
+from bmix.method.loss_histogram import LossGroups, one_thread
 
 ADDED_VARIANCE = 1e-6
 # Below this many labels the likelihood has so many optima that two starts miss ones that scikit-learn finds.
@@ -23,6 +23,7 @@ _LONGEST_STEP = 256.0
 _MAY_FALL = 1e-4
 
 
+@one_thread()
 def likeliest_mixtures(groups: LossGroups) -> tuple[Tensor, Tensor, Tensor]:
     """Means, variances and weights (R, 2) float64 of the likeliest mixture of every row, among those from two starts.
 
