@@ -104,6 +104,7 @@ def fit_loss_mixtures(
     return fit_histogram(histogram)
 
 
+@one_thread()
 def fit_histogram(histogram: LossHistogram) -> LossMixtures:
     """Fit the 2K mixtures of eq. 6-7 to the losses in a histogram, by one batched EM, until each has converged.
 
