@@ -12,7 +12,7 @@ from bmix.data.stores import open_store
 from bmix.errors import InputError
 from bmix.evaluation.results import RunRecord
 from bmix.files import read_json
-from bmix.models.predict import predict_confidence
+from bmix.evaluation.predict import predict_confidence
 from bmix.models.store import Classifier
 
 Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
