@@ -8,7 +8,7 @@ from torch import Tensor
 from bmix.data.stores import Store, plain_views
 from bmix.models.store import Classifier
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 64
 
 
 @torch.no_grad()
