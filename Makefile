@@ -30,7 +30,7 @@ test: $(INSTALLED) ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 clean-runs: ## remove the copies of the project that runs with edited params made
 	rm -rf .bmix/runs

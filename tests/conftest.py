@@ -10,11 +10,19 @@ from bmix.pipeline.repro import TELEMETRY_OFF
 from tests.projects import make_project, run
 
 os.environ.update(TELEMETRY_OFF)
+# Two test processes share the cores: threads that wait for a core of the other take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run Prefect come last: its exit hooks stay in this process, and fail in every process forked later."""
-    items.sort(key=lambda item: "prefect_server" in getattr(item, "fixturenames", ()))
+    """Tests that run Prefect come last: its exit hooks stay in the process, and fail in every process forked later.
+
+    They share one server, and so one of several test processes.
+    """
+    with_prefect = [item for item in items if "prefect_server" in getattr(item, "fixturenames", ())]
+    for item in with_prefect:
+        item.add_marker(pytest.mark.xdist_group("prefect"))
+    items[:] = [item for item in items if item not in with_prefect] + with_prefect
 
 
 @pytest.fixture(scope="session")
