@@ -108,7 +108,7 @@ def fit_loss_mixtures(
 def fit_histogram(histogram: LossHistogram) -> LossMixtures:
     """Fit the 2K mixtures of eq. 6-7 to the losses in a histogram, by one batched EM, until each has converged.
 
-    Each mixture is the likeliest of those from exact two-means splits of its losses, of their logarithms and, below 256
+    Each mixture is the likeliest of those from exact two-means splits of its losses, of their logarithms and, below 1024
     labels, of their squares. To every variance 1e-6 is added, as in scikit-learn. Permuting images, or
     splitting them into other batches, changes no bit of the result; permuting classes permutes it.
 

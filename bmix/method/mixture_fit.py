@@ -13,7 +13,7 @@ from bmix.method.loss_histogram import LossGroups, one_thread
 
 ADDED_VARIANCE = 1e-6
 # Below this many labels the likelihood has so many optima that two starts miss ones that scikit-learn finds.
-_FEW = 256
+_FEW = 1024
 _QUANTILES, _PER_OCTAVE = 32, 4
 _ROUGH, _FINE = 1e-2, 1e-3
 _MAX_CYCLES = 1000
@@ -28,7 +28,7 @@ def likeliest_mixtures(groups: LossGroups) -> tuple[Tensor, Tensor, Tensor]:
     """Means, variances and weights (R, 2) float64 of the likeliest mixture of every row, among those from two starts.
 
     The starts are the exact splits in two of the losses and of their logarithms with the least squared deviations, and
-    of their squares for rows of fewer than 256 labels, which have more optima. Every start is followed on coarser
+    of their squares for rows of fewer than 1024 labels, which have more optima. Every start is followed on coarser
     groups, and the likeliest goes on with the groups as they are. 1e-6 is added to every variance, as in scikit-learn.
     """
     few = groups.count.sum(dim=1) < _FEW
