@@ -12,7 +12,7 @@ from bmix.errors import InputError
 from bmix.params import Params
 from bmix.tracking.destination import project_root
 from bmix.tracking.live import LiveRun
-from bmix.tracking.timings import note_epochs, stage_timing
+from bmix.tracking.timings import failure_noted, note_epochs, stage_timing
 from bmix.training.checkpoint import Checkpoints, claimed
 from bmix.training.identity import RunIdentity
 from bmix.training.launch import launch
@@ -24,7 +24,18 @@ from bmix.training.state import STATE_FILES, load_state
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
 CODE = [Path("bmix", room) for room in ("data", "method", "models", "recipes", "training")]
 CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py"), Path("bmix/torchvision_import.py")]
-SETTINGS = ("data.", "model.", "training.", "method.")
+# The other keys of the data, and the noise, act through the inputs.
+SETTINGS = (
+    "data.source",
+    "data.root",
+    "data.image_size",
+    "data.augment",
+    "data.jitter",
+    "model.",
+    "training.",
+    "method.",
+)
+NOT_IN_WARMUP = {"method.epsilon", "method.trust_positives", "method.ambiguous"}
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
@@ -36,9 +47,12 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     launch(f"stages.{stage}", params.training.processes, params.training.threads)
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
     inputs += [start / name for name in STATE_FILES] if start is not None else []
+    inputs += [Path(params.model.weights)] if params.model.weights not in ("none", "imagenet") else []
     with process_group() as ranks, _watched(stage, ranks):
         _refuse_missing(inputs)
         settings = {key: value for key, value in params.flat().items() if key.startswith(SETTINGS)}
+        if stage == "warmup":
+            settings = {key: value for key, value in settings.items() if key not in NOT_IN_WARMUP}
         home = project_root() / ".bmix" / "checkpoints"
         checkpoints = Checkpoints(home, stage, RunIdentity.of(settings, inputs, CODE))
         with _claimed_by_first(checkpoints.folder, ranks):
@@ -81,11 +95,8 @@ def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints
 
 @contextmanager
 def _watched(stage: str, ranks: Ranks) -> Iterator[None]:
-    """One process of a run notes its time and its failure."""
-    if not ranks.first:
-        yield
-        return
-    with stage_timing(stage):
+    """One process of a run notes its time; any notes its failure."""
+    with stage_timing(stage) if ranks.first else failure_noted(stage):
         yield
 
 

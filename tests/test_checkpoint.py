@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +28,33 @@ def identity(**parts: object) -> RunIdentity:
     return RunIdentity({"training.seed": 0, "training.learning_rate": 0.003, "code bmix/x.py": "0123456789", **parts})
 
 
-def test_a_run_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
-    with (
-        claimed(tmp_path / "run"),
-        pytest.raises(InputError, match=rf"process {os.getpid()} is training this very run"),
-        claimed(tmp_path / "run"),
-    ):
+# Holds the run's lock until it is killed; a child of it, like a loader process, lives on for two seconds.
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from bmix.training.checkpoint import claimed
+
+with claimed(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        time.sleep(2)
+        os._exit(0)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_claimed_by_one_process_at_a_time_and_free_when_it_is_killed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=rf"process {holder.pid} is training this very run"), claimed(run):
         pass
-    with claimed(tmp_path / "run"):
-        pass
+    holder.kill()
+    holder.wait()
+    with claimed(run):
+        assert run.with_suffix(".lock").read_text() == str(os.getpid())
 
 
 def test_a_broken_state_is_refused_with_the_command_that_mends_it(
@@ -89,9 +109,11 @@ def test_half_written_checkpoints_are_never_seen(tiny: tuple[list[Path], np.ndar
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not list(checkpoints.folder.iterdir())
-    # What a kill leaves is not tidied up.
+    # What a kill leaves stays until the run goes on.
     (checkpoints.folder / ".epoch-00001.123.tmp").mkdir()
     assert not checkpoints.resume(build_run(*tiny))
+    checkpoints.save(train(build_run(*tiny), 1))
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["epoch-00001", "run.json"]
 
 
 def test_another_runs_checkpoint_is_not_resumed_but_told_about(
@@ -109,21 +131,35 @@ def test_another_runs_checkpoint_is_not_resumed_but_told_about(
         "training starts afresh; that run goes on when these are as before",
     ]
     assert Checkpoints(tmp_path, "warmup", identity(seed=1)).other_run() == []
+    # A run that another process works on has not been left.
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(first.folder)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    assert other.other_run() == []
+    holder.kill()
+    holder.wait()
+    assert len(other.other_run()) == 3
+    (first.folder / "run.json").write_text("{")
+    assert other.other_run() == []
     first.finish()
     assert other.other_run() == []
 
 
-def test_only_finished_runs_are_dropped(tiny: tuple[list[Path], np.ndarray], tmp_path: Path) -> None:
-    done, going = (Checkpoints(tmp_path, "train", identity(number=number)) for number in range(2))
+def test_only_runs_finished_in_this_folder_are_dropped(
+    tiny: tuple[list[Path], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, going, elsewhere = (Checkpoints(tmp_path, "train", identity(number=number)) for number in range(3))
     trainer = train(build_run(*tiny), 1)
-    for checkpoints in (done, going):
-        with claimed(checkpoints.folder):
-            checkpoints.save(trainer)
+    for checkpoints in (done, going, elsewhere):
+        checkpoints.save(trainer)
     done.finish()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        elsewhere.finish()
     drop_finished(tmp_path)
     assert not done.folder.exists()
-    assert not done.folder.with_suffix(".lock").exists()
     assert going.resume(build_run(*tiny))
+    assert elsewhere.resume(build_run(*tiny))
     drop_finished(tmp_path / "absent")
 
 

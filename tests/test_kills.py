@@ -51,7 +51,7 @@ def start(writing):
             os._exit(1)
     return child
 
-killed, resumed = 0, set()
+killed = 0
 while killed < kills:
     writing = chance.randrange(1, 7) if killed % 3 == 0 else 0
     child = start(writing)
@@ -82,11 +82,13 @@ def test_twenty_kills_change_no_byte(finished_project: Path, tmp_path: Path) -> 
         expected[stage] = contents(project, names)
     shutil.rmtree(project / ".bmix/checkpoints")
 
+    # The second stage's views come from loader processes, which outlive their parent for a moment.
     for stage, names in outputs.items():
         remove(project, names)
-        ended = run(project, "-c", KILLED, stage, str(KILLS // 2), "1.5")
+        ended = run(project, "-c", KILLED, stage, str(KILLS // 2), "1.5", BMIX_WORKERS="1" if stage == "train" else "0")
         assert ended.returncode == 0, ended.stdout
         assert "goes on after epoch" in ended.stdout
         assert contents(project, names) == expected[stage]
         left = [path.name for path in (project / ".bmix/checkpoints").glob(f"{stage}-*/epoch-*")]
         assert left == [f"epoch-{5 if stage == 'warmup' else 10:05d}"]
+        assert not list((project / ".bmix/checkpoints").glob(f"{stage}-*/.*.tmp"))

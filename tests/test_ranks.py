@@ -19,7 +19,7 @@ from bmix.training.launch import launch
 from bmix.training.passes import PlainViews, confidence
 from tests.projects import ENVIRONMENT, copy_project, edit_params, run
 from tests.runs import build_run, train, write_images
-from tests.test_equal_results import TRAINED, contents, remove
+from tests.test_equal_results import ACTIVE, TRAINED, contents, remove
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
@@ -111,33 +111,55 @@ def worker_of(agent: subprocess.Popen[str], rank: int) -> int:
     raise LookupError(f"no rank {rank}")
 
 
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or was killed and is still to be waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 @pytest.mark.pipeline
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-def test_a_killed_rank_ends_the_job_and_the_next_start_goes_on_to_the_same_bytes(
+def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_the_same_bytes(
     finished_project: Path, tmp_path: Path
 ) -> None:
     project = copy_project(finished_project, tmp_path / "project")
-    edit_params(project, "training.processes=2", "training.epochs=12", "training.warmup_epochs=1")
+    edit_params(project, "training.processes=2", "training.epochs=16", "training.warmup_epochs=1")
     for stage in ("warmup", "train"):
         ended = run(project, "-m", f"stages.{stage}")
         assert ended.returncode == 0, ended.stdout
     uninterrupted = contents(project, TRAINED)
     remove(project, [*TRAINED, ".bmix/checkpoints"])
 
-    log = (tmp_path / "log").open("w+", encoding="utf-8")
-    environment = {**os.environ, **ENVIRONMENT}
-    agent = subprocess.Popen(
-        [sys.executable, "-m", "stages.train"], cwd=project, env=environment, stdout=log, stderr=log, text=True
-    )
-    checkpoints = project / ".bmix/checkpoints"
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("train-*/epoch-00003")) and agent.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(worker_of(agent, 1), signal.SIGKILL)
-    assert agent.wait(timeout=120) != 0
-    assert not [name for name in TRAINED if (project / name).exists()]
+    for killed, epoch in (("rank 1", 3), ("torchrun", 6)):
+        job = start_train(project, tmp_path / "log", until=epoch)
+        ranks = [worker_of(job, rank) for rank in range(2)]
+        os.kill(ranks[1] if killed == "rank 1" else job.pid, signal.SIGKILL)
+        assert job.wait(timeout=120) != 0
+        deadline = time.monotonic() + 60
+        while not all(map(has_ended, ranks)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert all(map(has_ended, ranks)), f"{killed} was killed, and a rank lives on"
+        assert not [name for name in TRAINED if (project / name).exists()]
 
-    ended = run(project, "-m", "stages.train")
+    ended = run(project, "-m", "dvc", "repro", "--single-item", "--force", "--no-run-cache", "train", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout
     assert ended.stdout.count("goes on after epoch") == 1
     assert contents(project, TRAINED) == uninterrupted
+
+
+def start_train(project: Path, log: Path, until: int) -> subprocess.Popen[str]:
+    """The stage train, started and watched until it has kept an epoch from `until` on."""
+    environment = {**os.environ, **ENVIRONMENT}
+    with log.open("w", encoding="utf-8") as file:
+        job = subprocess.Popen(
+            [sys.executable, "-m", "stages.train"], cwd=project, env=environment, stdout=file, stderr=file, text=True
+        )
+    deadline = time.monotonic() + 120
+    while job.poll() is None and time.monotonic() < deadline:
+        kept = [int(path.name[-5:]) for path in (project / ".bmix/checkpoints").glob("train-*/epoch-*")]
+        if max(kept, default=0) >= until:
+            break
+        time.sleep(0.01)
+    return job

@@ -315,6 +315,37 @@ def test_relabelling_views_leave_batch_norm_alone_and_average_two_views(tiny: tu
     assert torch.allclose(confidence, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("audit", ["step", "epoch"])
+def test_a_run_without_a_doubtful_label_ends_with_all_clean(tmp_path: Path, audit: str) -> None:
+    # Fewer than ten labels of a value: no mixture is fitted, and every label is clean.
+    paths, labels_NK = write_images(tmp_path, 8)
+    ledger = train(build_run(paths, labels_NK, settings=MethodSettings(audit=audit))).close()
+    assert ledger.managed
+    assert not ledger.verdict_NK.any()
+
+
+@pytest.mark.parametrize("recipe", ["bce", "balancemix"])
+def test_weights_that_the_last_step_breaks_stop_the_epoch(tiny: tuple[list[Path], np.ndarray], recipe: str) -> None:
+    trainer = build_run(*tiny, recipe=recipe)
+    update, steps = trainer.engine.update, len(trainer._steps(1))
+    calls = []
+
+    def break_the_last(loss: torch.Tensor, learning_rate: float, share: float = 1.0) -> None:
+        calls.append(learning_rate)
+        update(loss, math.inf if len(calls) == steps else learning_rate, share)
+
+    trainer.engine.update = break_the_last  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=rf"epoch 1, step {steps}: the weights are not finite after this step, at"):
+        trainer.train_epoch()
+
+
+def test_a_scale_of_the_loss_that_vanishes_stops_the_epoch(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = build_run(*tiny, precision="fp16")
+    trainer.engine.load_state(trainer.engine.state() | {"scale": 2.0**-30})
+    with pytest.raises(InputError, match="the scale of the loss has fallen to"):
+        trainer.train_epoch()
+
+
 def test_the_cosine_runs_over_all_epochs() -> None:
     plan = Plan(epochs=10, warmup_epochs=4, learning_rate=0.2)
     assert plan.learning_rate_at(0) == 0.2

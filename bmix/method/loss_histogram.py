@@ -92,6 +92,7 @@ class LossHistogram:
 
     def __init__(self, number_of_classes: int, device: torch.device | str = "cpu") -> None:
         self._images = 0
+        self.device = torch.device(device)
         self._counts = torch.zeros(2 * number_of_classes, 0, dtype=torch.int64, device=device)
 
     @one_thread()
@@ -146,13 +147,15 @@ class LossHistogram:
 
     @one_thread()
     def groups(self) -> LossGroups:
-        """The 2K sets of labels as groups; row `value · K + class` holds the labels of given value `value`.
+        """The 2K sets of labels as groups, on the CPU; row `value · K + class` holds the labels of given value `value`.
 
         A group is never wider than 1/32 of an octave and never holds much more than 1/256 of its row's losses, unless
         these agree to 9 bits.
         """
-        rows = max(1, _BINS_AT_ONCE // max(1, self._counts.shape[1]))
-        parts = [_merge(counts) for counts in self._counts.split(rows)]
+        # From here on the work is small, and sums of floats on a GPU differ from run to run.
+        all_counts = self._counts.cpu()
+        rows = max(1, _BINS_AT_ONCE // max(1, all_counts.shape[1]))
+        parts = [_merge(counts) for counts in all_counts.split(rows)]
         width = _in_lanes(max(part.count.shape[1] for part in parts))
         columns = zip(*((part.count, part.mean, part.variance) for part in parts), strict=True)
         return LossGroups(*(torch.cat([pad(each, (0, width - each.shape[1])) for each in part]) for part in columns))

@@ -108,9 +108,11 @@ def fit_loss_mixtures(
 def fit_histogram(histogram: LossHistogram) -> LossMixtures:
     """Fit the 2K mixtures of eq. 6-7 to the losses in a histogram, by one batched EM, until each has converged.
 
-    Each mixture is the likeliest of those from exact two-means splits of its losses, of their logarithms and, below 1024
-    labels, of their squares. To every variance 1e-6 is added, as in scikit-learn. Permuting images, or
-    splitting them into other batches, changes no bit of the result; permuting classes permutes it.
+    EM runs on the CPU; the result lies on the histogram's device.
+
+    Each mixture is the likeliest of those from exact two-means splits of its losses, of their logarithms and, below
+    1024 labels, of their squares. To every variance 1e-6 is added, as in scikit-learn. Permuting images, or splitting
+    them into other batches, changes no bit of the result; permuting classes permutes it.
 
     Degenerate are pairs of fewer than 10 labels, or whose losses have a variance below 1e-6 (all equal, for one): no
     two components can be told apart there. Both their means are the mean loss (0 without labels), their weights (1, 0).
@@ -124,10 +126,11 @@ def fit_histogram(histogram: LossHistogram) -> LossMixtures:
     degenerate = (total < MINIMUM_COUNT) | (variance < ADDED_VARIANCE)
     means = mean[:, None].repeat(1, 2)
     variances = variance.clamp(min=ADDED_VARIANCE)[:, None].repeat(1, 2)
-    weights = torch.tensor([1.0, 0.0], dtype=torch.float64, device=mean.device).repeat(len(mean), 1)
+    weights = torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(len(mean), 1)
     fitted = (~degenerate).nonzero().squeeze(1)
     if len(fitted):
         means[fitted], variances[fitted], weights[fitted] = likeliest_mixtures(groups.rows(fitted))
     by_mean = means.argsort(dim=1, stable=True)
     means, variances, weights = (each.gather(1, by_mean).unflatten(0, (2, -1)) for each in (means, variances, weights))
-    return LossMixtures(means, variances, weights, degenerate.unflatten(0, (2, -1)), total.long().unflatten(0, (2, -1)))
+    counts = total.long().unflatten(0, (2, -1))
+    return LossMixtures(means, variances, weights, degenerate.unflatten(0, (2, -1)), counts).to(histogram.device)

@@ -33,7 +33,7 @@ def likeliest_mixtures(groups: LossGroups) -> tuple[Tensor, Tensor, Tensor]:
     """
     few = groups.count.sum(dim=1) < _FEW
     coarse = groups.merged(_QUANTILES, _PER_OCTAVE, few)
-    every_row, few_rows = torch.arange(len(few), device=few.device), few.nonzero().squeeze(1)
+    every_row, few_rows = torch.arange(len(few)), few.nonzero().squeeze(1)
     row = torch.cat([every_row, every_row, few_rows])
     starts = [_two_means(coarse.count, coarse.mean), _two_means(coarse.count, coarse.log_mean)]
     starts.append(_two_means(coarse.count[few], coarse.mean[few] ** 2))
@@ -41,7 +41,7 @@ def likeliest_mixtures(groups: LossGroups) -> tuple[Tensor, Tensor, Tensor]:
     fit, likelihood = _converge(moments, moments.maximise(torch.cat(starts)), _ROUGH)
 
     by_start = likelihood.new_full((3, len(few)), -torch.inf)
-    start = torch.arange(3, device=row.device).repeat_interleave(torch.tensor([len(few), len(few), len(few_rows)]))
+    start = torch.arange(3).repeat_interleave(torch.tensor([len(few), len(few), len(few_rows)]))
     by_start[start, row] = likelihood
     likeliest = start == by_start.argmax(dim=0)[row]
     fit = fit[likeliest][row[likeliest].argsort()]
@@ -59,7 +59,7 @@ def _converge(moments: _Moments, fit: Tensor, tolerance: float) -> tuple[Tensor,
     shrink, is below `tolerance`: in standard deviations of its losses, and in logarithms of variances and weights.
     """
     result, likelihoods = torch.empty_like(fit), torch.empty_like(fit[:, 0])
-    row = torch.arange(len(fit), device=fit.device)
+    row = torch.arange(len(fit))
     highest = torch.full_like(likelihoods, -torch.inf)
     unit = torch.ones_like(fit)
     unit[:, :2] /= moments.deviation[:, None]
@@ -154,12 +154,9 @@ def _log_densities(fit: Tensor) -> Tensor:
 
 def _two_means(count: Tensor, values: Tensor) -> Tensor:
     """1 for the groups below the split in two with the least squared deviations of `values`, 0 for those above."""
-    device = count.device
-    # On the CPU, since prefix sums of floats differ from run to run on a GPU.
-    count, values = count.cpu(), values.cpu()
     below = count.cumsum(dim=1)
     sum_below = (count * values).cumsum(dim=1)
     above, sum_above = below[:, -1:] - below, sum_below[:, -1:] - sum_below
     between = below * above * (sum_below / below - sum_above / above.clamp(min=1)) ** 2
     split = between.argmax(dim=1, keepdim=True)
-    return (torch.arange(count.shape[1]) <= split).double().to(device)
+    return (torch.arange(count.shape[1]) <= split).double()

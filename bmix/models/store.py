@@ -59,10 +59,15 @@ class ClassifierSpec:
 class Classifier(nn.Module):
     """A network with all that is needed to use it on pictures, or on features where the backbone is identity."""
 
+    _mean: Tensor
+    _std: Tensor
+
     def __init__(self, network: nn.Module, spec: ClassifierSpec) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
+        for name, values in (("_mean", spec.mean), ("_std", spec.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,15 +80,13 @@ class Classifier(nn.Module):
         return next(self.network.parameters()).device
 
     def normalise(self, images_B: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) as float32 with about zero mean and unit deviation, on the device they lie on.
+        """Images uint8 (B, 3, S, S), on the classifier's device, as float32 with about zero mean and unit deviation.
 
         Features (B, D) come back as float32 and nothing else: the network itself standardises them.
         """
         if self.spec.features is not None:
             return images_B.float()
-        mean = torch.tensor(self.spec.mean, device=images_B.device)[:, None, None]
-        std = torch.tensor(self.spec.std, device=images_B.device)[:, None, None]
-        return (images_B.float() / 255 - mean) / std
+        return (images_B.float() / 255 - self._mean) / self._std
 
     def forward(self, images_B: Tensor) -> Tensor:
         """Normalised images (B, 3, S, S) or features (B, D), float, to logits (B, K)."""

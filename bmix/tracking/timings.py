@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -38,21 +38,34 @@ def stage_timing(stage: str) -> Iterator[None]:
     started, start, situation = datetime.now(UTC), perf_counter(), stage_situation(stage)
     status = "failed"
     try:
-        yield
+        with failure_noted(stage):
+            yield
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"
-        write_json(failure, {"stage": stage, "message": "interrupted", "retry": False})
-        raise
-    except Exception as error:
-        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        write_json(failure, {"stage": stage, "message": message, "retry": can_pass_on_second_try(error)})
         raise
     finally:
         epochs = read_json(timing)["epochs"] if timing.exists() else []
         seconds = round(perf_counter() - start, 3)
         content = {"started": started.isoformat(), "seconds": seconds, "status": status, "epochs": epochs}
-        write_json(timing, {**content, "situation": situation})
+        # A disk that is full must not hide the error that says so.
+        with suppress(OSError):
+            write_json(timing, {**content, "situation": situation})
+
+
+@contextmanager
+def failure_noted(stage: str) -> Iterator[None]:
+    """Let an exception pass through, and leave it in `.bmix/failures/STAGE.json`, unless a failure is there already."""
+    failure = FAILURES / f"{stage}.json"
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        message = "interrupted" if isinstance(error, KeyboardInterrupt) else message
+        if not failure.exists():
+            with suppress(OSError):
+                write_json(failure, {"stage": stage, "message": message, "retry": can_pass_on_second_try(error)})
+        raise
 
 
 def note_epochs(stage: str, seconds: Sequence[float]) -> None:
@@ -62,6 +75,8 @@ def note_epochs(stage: str, seconds: Sequence[float]) -> None:
 
 def can_pass_on_second_try(error: BaseException) -> bool:
     """True for what the machine did (disk, memory, GPU) and for the unknown; false for wrong input and wrong code."""
+    if isinstance(error, KeyboardInterrupt):
+        return False
     if isinstance(error, OSError):
         return not isinstance(error, _WRONG_FILE)
     return not isinstance(error, _WRONG_VALUE)

@@ -7,11 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bmix.errors import InputError
 from bmix.files import read_json, replaced_folder, write_json
-from bmix.training.finished import FINISHED
+from bmix.training.finished import FINISHED, mark_finished
 from bmix.training.identity import RunIdentity, differences
 from bmix.training.loop import Trainer
 from bmix.training.state import load_state, save_state
@@ -29,6 +31,9 @@ class Checkpoints:
     def save(self, trainer: Trainer) -> None:
         """Write this epoch, then drop the earlier ones; InputError where the disk takes no more, with these intact."""
         earlier = _epochs(self.folder)
+        # What a process that was killed left: the run is claimed by this one.
+        for leftover in self.folder.glob(".*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             if not (self.folder / IDENTITY).exists():
                 write_json(self.folder / IDENTITY, self.identity.parts)
@@ -56,28 +61,43 @@ class Checkpoints:
 
     def other_run(self) -> list[str]:
         """In lines, how the newest unfinished other run of this stage differs from this one; empty without one."""
-        others = [
-            folder
-            for folder in self.home.glob(f"{self.stage}-*")
-            if folder != self.folder
-            and _epochs(folder)
-            and (folder / IDENTITY).is_file()
-            and not (folder / FINISHED).exists()
-        ]
-        if not others:
+        others = [_Unfinished.of(folder) for folder in self.home.glob(f"{self.stage}-*/") if folder != self.folder]
+        found = [other for other in others if other is not None]
+        if not found:
             return []
-        newest = max(others, key=lambda folder: (_epochs(folder)[-1].stat().st_mtime_ns, folder.name))
-        table = differences(read_json(newest / IDENTITY), self.identity.parts)
-        head = f"not resumed: {newest} stands at epoch {_number(_epochs(newest)[-1])} of a run that differs in"
+        newest = max(found, key=lambda other: other.written)
+        table = differences(newest.parts, self.identity.parts)
         return [
-            head,
+            f"not resumed: {newest.folder} stands at epoch {newest.epoch} of a run that differs in",
             *(f"  {line}" for line in table),
             "training starts afresh; that run goes on when these are as before",
         ]
 
     def finish(self) -> None:
-        """Mark the run's outputs as written; the checkpoint stays until DVC has them (see bmix.training.finished)."""
-        (self.folder / FINISHED).touch()
+        """Mark the outputs as written; the checkpoint stays until DVC has them (see bmix.training.finished)."""
+        mark_finished(self.folder)
+
+
+@dataclass(frozen=True)
+class _Unfinished:
+    """A run of which a checkpoint is left and that no process is working on."""
+
+    folder: Path
+    epoch: int
+    written: int
+    parts: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path) -> _Unfinished | None:
+        """None for anything else, and for what another process is just removing."""
+        try:
+            if (folder / FINISHED).exists():
+                return None
+            with claimed(folder):
+                last = _epochs(folder)[-1]
+                return cls(folder, _number(last), last.stat().st_mtime_ns, dict(read_json(folder / IDENTITY)))
+        except (OSError, ValueError, LookupError):
+            return None
 
 
 @contextmanager
@@ -87,8 +107,9 @@ def claimed(folder: Path) -> Iterator[None]:
     lock = folder.with_suffix(".lock")
     with lock.open("a+") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            # Unlike a lock by flock, this one is the process's own: loader processes that outlive it do not hold it.
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             handle.seek(0)
             raise InputError(
                 str(folder),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from bmix.models.store import Classifier
@@ -35,8 +37,13 @@ class Engine:
         self._dtype = PRECISIONS[plan.precision]
         self._replica: torch.nn.Module = classifier
         if ranks.count > 1:
-            self._replica = DistributedDataParallel(classifier)
-        self._statistics = [value for value in classifier.buffers() if value.is_floating_point()]
+            with warnings.catch_warnings():
+                # Its successor is not in the older versions that the engine runs with.
+                warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+                self._replica = DistributedDataParallel(classifier, broadcast_buffers=False)
+        norms = [module for module in classifier.modules() if isinstance(module, _BatchNorm)]
+        running = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
+        self._statistics = [value for value in running if value is not None]
 
     def normalised(self, views_B: Tensor) -> Tensor:
         """Views as the network takes them, on its device."""
@@ -72,6 +79,11 @@ class Engine:
         self.scaler.update()
         # Batch norm's running statistics come from each process's part; evaluation mode needs one of all parts.
         self.ranks.average_(self._statistics)
+
+    @property
+    def loss_scale(self) -> float:
+        """What the loss is multiplied with against underflow; 1 where it is not scaled."""
+        return float(self.scaler.get_scale())
 
     def state(self) -> dict[str, Any]:
         """What is neither weights nor the optimiser's: the scale of the loss; empty where it is not scaled."""

@@ -6,11 +6,23 @@ import shutil
 from pathlib import Path
 
 FINISHED = "finished"
-"""The file that marks a run's folder once the stage has written its outputs."""
+"""The file that marks a run's folder once the stage has written its outputs, and names the folder they lie in."""
+
+
+def mark_finished(folder: Path) -> None:
+    """Mark a run's folder; the outputs lie in the present directory."""
+    (folder / FINISHED).write_text(str(Path.cwd()), encoding="utf-8")
 
 
 def drop_finished(home: Path) -> None:
-    """Remove the checkpoints below `home` that are marked as finished."""
+    """Remove the checkpoints below `home` whose runs were finished in the present directory.
+
+    Copies of a project share `home`, and a run in another copy may still be waiting for its DVC.
+    """
     for mark in home.glob(f"*/{FINISHED}"):
-        shutil.rmtree(mark.parent, ignore_errors=True)
-        mark.parent.with_suffix(".lock").unlink(missing_ok=True)
+        if mark.read_text(encoding="utf-8") == str(Path.cwd()):
+            # The mark goes last: half a folder without it would pass for an unfinished run.
+            for path in mark.parent.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(mark.parent, ignore_errors=True)

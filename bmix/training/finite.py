@@ -1,15 +1,46 @@
-"""The guard that stops a run whose loss is no number, and says where."""
+"""The guard that stops a run whose loss or weights are no numbers, and says where."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
 
+import torch
 from torch import Tensor
 
 from bmix.errors import InputError
 from bmix.training.steps import StepViews
 
 _NAMED = 8
+_LEAST_SCALE = 2.0**-24
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A step's loss on its way to the CPU, and where it comes from; number counts from 0."""
+
+    loss: Tensor
+    arrived: torch.cuda.Event | None
+    number: int
+    sides: list[Tensor]
+    learning_rate: float
+
+    @classmethod
+    def of(cls, loss: Tensor, number: int, views: StepViews, learning_rate: float) -> _Watched:
+        sides = [side.rows for side in views.sides]
+        if loss.device.type != "cuda":
+            return cls(loss, None, number, sides, learning_rate)
+        copy = torch.empty((), dtype=loss.dtype, pin_memory=True).copy_(loss, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return cls(copy, arrived, number, sides, learning_rate)
+
+    def value(self) -> float:
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.loss.item()
 
 
 class FiniteGuard:
@@ -17,26 +48,34 @@ class FiniteGuard:
 
     def __init__(self, epoch: int, image_ids: list[str] | None) -> None:
         self._epoch, self._image_ids = epoch, image_ids
-        self._watched: tuple[Tensor, int, list[Tensor], float] | None = None
+        self._last: _Watched | None = None
 
     def watch(self, loss: Tensor, number: int, views: StepViews, learning_rate: float) -> None:
         """Look at the last step's loss, and keep this one's; number counts from 0."""
-        self.look()
-        self._watched = (loss, number, [side.rows for side in views.sides], learning_rate)
+        self._look()
+        self._last = _Watched.of(loss, number, views, learning_rate)
 
-    def look(self) -> None:
+    def end(self, parameters: Iterable[Tensor], loss_scale: float) -> None:
+        """Look at the last loss of the epoch and at the weights that its update left; InputError as for a loss."""
+        self._look()
+        if not bool(torch.stack([value.detach().isfinite().all() for value in parameters]).all()):
+            self._refuse("the weights are not finite after this step")
+        if loss_scale < _LEAST_SCALE:
+            self._refuse(f"the scale of the loss has fallen to {loss_scale}: no step had finite gradients for long")
+
+    def _look(self) -> None:
         """InputError with epoch, step, images and learning rate if the loss kept last is NaN or infinite."""
-        if self._watched is None:
-            return
-        loss, number, sides, learning_rate = self._watched
-        value, self._watched = loss.item(), None
-        if math.isfinite(value):
-            return
-        images = " mixed with ".join(self._named(rows.tolist()) for rows in sides)
+        if self._last is not None and not math.isfinite(value := self._last.value()):
+            self._refuse(f"the loss is {value}")
+
+    def _refuse(self, found: str) -> NoReturn:
+        if self._last is None:
+            raise ValueError("no step has been watched")
+        images = " mixed with ".join(self._named(rows.tolist()) for rows in self._last.sides)
         raise InputError(
-            f"training, epoch {self._epoch}, step {number + 1}",
-            f"the loss is {value}, at learning rate {learning_rate:.2e}, of the images {images}",
-            "a finite loss",
+            f"training, epoch {self._epoch}, step {self._last.number + 1}",
+            f"{found}, at learning rate {self._last.learning_rate:.2e}, of the images {images}",
+            "finite numbers",
             "lower training.learning_rate, or training.precision: float32; or look at these images",
         )
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from bmix.training.ranks import own_device
+
 
 @dataclass(frozen=True)
 class RunIdentity:
@@ -22,13 +24,13 @@ class RunIdentity:
     def of(cls, settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> RunIdentity:
         """From the settings by dotted key, and the bytes of the input files and of the code (folders: their .py files).
 
-        torch's version is part of it.
+        torch's version and the kind of device are part of it.
         """
         files = [path for place in code for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
         parts = dict(settings)
         parts |= {f"input {path.as_posix()}": _digest(path) for path in inputs}
         parts |= {f"code {path.as_posix()}": _digest(path) for path in files}
-        return cls(parts | {"torch": str(torch.__version__)})
+        return cls(parts | {"torch": str(torch.__version__), "device": own_device().type})
 
     @property
     def key(self) -> str:

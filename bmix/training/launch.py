@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+import torch
+
 from bmix.errors import InputError
 from bmix.training.ranks import started_by_torchrun
 
@@ -15,8 +17,16 @@ def launch(module: str, processes: int, threads: int) -> None:
     threads: of each on the CPU.
 
     Does not return in that case: this process turns into torchrun, so that who ends it ends them all. InputError where
-    torchrun started another number than `processes`, which a result depends on.
+    torchrun started another number than `processes`, which a result depends on, or where there are fewer GPUs.
     """
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise InputError(
+            "training.processes",
+            f"is {processes}, and there are {gpus} GPUs",
+            "at most one process per GPU",
+            "lower training.processes, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the CPU",
+        )
     if not started_by_torchrun():
         if processes > 1:
             command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]

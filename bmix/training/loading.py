@@ -28,7 +28,7 @@ class Numbered(Protocol[Item]):
 
 
 def worker_count(images: Store, augment: Augment | FeatureViews | None, processes: int = 1) -> int:
-    """Loader processes of each of `processes`: none where images lie in memory and are augmented as a batch.
+    """Loader processes of each of `processes`: none on a CPU where images lie in memory and are augmented as a batch.
 
     augment: None where the images are used as stored. The environment variable BMIX_WORKERS overrides; no result
     depends on the number.
@@ -38,7 +38,7 @@ def worker_count(images: Store, augment: Augment | FeatureViews | None, processe
         if not asked.isdecimal():
             raise InputError("BMIX_WORKERS", f"is {asked!r}", "a whole number from 0 on", "correct or unset it")
         return int(asked)
-    busy = isinstance(augment, RandAugment) or not images.in_memory
+    busy = isinstance(augment, RandAugment) or not images.in_memory or torch.cuda.is_available()
     return max(1, min(MOST_WORKERS, usable_cores() // processes)) if busy else 0
 
 

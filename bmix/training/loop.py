@@ -65,7 +65,7 @@ class Trainer:
             self._step(views, learning_rate, number, totals, guard)
             if on_step is not None:
                 on_step(epoch, number + 1, len(steps))
-        guard.look()
+        guard.end(self.classifier.parameters(), self.engine.loss_scale)
         phase = "managed" if self.recipe.managing else "warmup" if epoch <= self.plan.warmup_epochs else "plain"
         self.epoch = epoch
         learnt_from = self._learn(manage=epoch >= self.plan.warmup_epochs)
@@ -142,7 +142,9 @@ class Trainer:
         if self.recipe.audits_views(manage):
             learnt_from = self._audit(DrawnViews(self.augment, self.plan.seed, ("audit", self.epoch)))
         else:
-            learnt_from = self._plain_audit = self._audit(PlainViews())
+            learnt_from = self._audit(PlainViews())
+            # The last one serves `close` too; the others' matrices would only take memory.
+            self._plain_audit = learnt_from if self.epoch == self.plan.epochs else None
         if self.ranks.first:
             self.recipe.end_epoch(learnt_from, manage)
         if self.ranks.count > 1:

@@ -69,7 +69,7 @@ class _Blocks:
 def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's blocks: positions within `rows` (B,), and logits (V, B, K); rows None: all of the store."""
     rows = torch.arange(len(store)) if rows is None else rows.cpu()
-    positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count))
+    positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count)) if len(rows) else []
     own = engine.ranks.own(positions)
     workers = worker_count(store, seen.augment, engine.ranks.count)
     for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):

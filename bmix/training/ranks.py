@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +14,6 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
-
-from bmix.errors import InputError
 
 Item = TypeVar("Item")
 
@@ -79,24 +80,11 @@ def started_by_torchrun() -> bool:
     return {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
-def is_first_process() -> bool:
-    """Whether this process is alone or the first of torchrun's; asks the environment alone."""
-    return not started_by_torchrun() or os.environ["RANK"] == "0"
-
-
 def own_device() -> torch.device:
-    """The GPU of this process where there are any, else the CPU; InputError for more processes than GPUs."""
+    """The GPU of this process where there are any, else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    number = int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else 0
-    if number >= torch.cuda.device_count():
-        raise InputError(
-            "training.processes",
-            f"process {number + 1} finds {torch.cuda.device_count()} GPUs",
-            "at most one process per GPU",
-            "lower training.processes, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the CPU",
-        )
-    return torch.device("cuda", number)
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else 0)
 
 
 @contextmanager
@@ -106,10 +94,22 @@ def process_group() -> Iterator[Ranks]:
         yield Ranks()
         return
     device = own_device()
+    _end_with_parent()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size())
-    finally:
-        distributed.destroy_process_group()
+        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
+    else:
+        distributed.init_process_group("gloo", timeout=PATIENCE)
+    yield Ranks(distributed.get_rank(), distributed.get_world_size())
+    # Not after an error: this would wait for ranks that wait for this one, and torchrun ends them all.
+    distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process when torchrun dies, by which nobody would end it otherwise."""
+    if sys.platform != "linux":
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() == 1:
+        sys.exit("torchrun has ended")

@@ -56,8 +56,10 @@ class EpochTotals:
         self._losses.append(loss)
         self._sizes.append(len(given_BK))
         if verdict_BK is not None:
-            codes = verdict_BK.long() * 2 + given_BK.long()
-            self._verdicts.append(torch.bincount(codes.flatten(), minlength=2 * len(VERDICT_NAMES)))
+            codes = (verdict_BK * 2 + given_BK).flatten()
+            # By comparing, since counting into bins would have a GPU and the CPU wait for each other.
+            every_code = torch.arange(2 * len(VERDICT_NAMES), device=codes.device, dtype=codes.dtype)
+            self._verdicts.append((codes == every_code[:, None]).sum(dim=1))
 
     def sum_up(self, ranks: Ranks) -> tuple[float, dict[str, float | None]]:
         """Over the steps and processes: mean loss per instance, and the shares of the verdicts (see `shares`)."""

@@ -56,7 +56,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         trainer.engine.load_state(records["engine"])
         trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
         trainer.epoch = records["epoch"]
-    except (OSError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, RuntimeError, SafetensorError, ValueError) as error:
         raise InputError(
             str(folder),
             f"no usable training state ({' '.join(str(error).split())[:200]})",
@@ -78,3 +78,8 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
             number, _, name = rest.partition(".")
             state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, slots in optimizer.state.items():
+        for name, value in slots.items():
+            if value.shape == parameter.shape:
+                # In the parameter's own layout, which a file does not keep.
+                slots[name] = torch.empty_like(parameter.detach()).copy_(value)
