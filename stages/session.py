@@ -44,12 +44,14 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     With `training.processes` above 1 this process becomes torchrun, whose processes come here again; all of them call
     `finish`.
     """
-    launch(f"stages.{stage}", params.training.processes, params.training.threads)
+    with failure_noted(stage, replace=True):
+        launch(f"stages.{stage}", params.training.processes, params.training.threads)
     inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
     inputs += [start / name for name in STATE_FILES] if start is not None else []
-    inputs += [Path(params.model.weights)] if params.model.weights not in ("none", "imagenet") else []
     with process_group() as ranks, _watched(stage, ranks):
         _refuse_missing(inputs)
+        weights = Path(params.model.weights)
+        inputs += [weights] if weights.is_file() else []
         settings = {key: value for key, value in params.flat().items() if key.startswith(SETTINGS)}
         if stage == "warmup":
             settings = {key: value for key, value in settings.items() if key not in NOT_IN_WARMUP}

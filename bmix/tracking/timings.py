@@ -54,15 +54,15 @@ def stage_timing(stage: str) -> Iterator[None]:
 
 
 @contextmanager
-def failure_noted(stage: str) -> Iterator[None]:
-    """Let an exception pass through, and leave it in `.bmix/failures/STAGE.json`, unless a failure is there already."""
+def failure_noted(stage: str, replace: bool = False) -> Iterator[None]:
+    """Let an exception pass through, and leave it in `.bmix/failures/STAGE.json`; `replace`: where one is there too."""
     failure = FAILURES / f"{stage}.json"
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         message = "interrupted" if isinstance(error, KeyboardInterrupt) else message
-        if not failure.exists():
+        if replace or not failure.exists():
             with suppress(OSError):
                 write_json(failure, {"stage": stage, "message": message, "retry": can_pass_on_second_try(error)})
         raise
