@@ -101,6 +101,13 @@ def test_another_number_of_processes_than_the_params_say_is_refused(monkeypatch:
         launch("stages.train", 2, 1)
 
 
+def test_more_processes_than_gpus_are_refused_before_any_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InputError, match=r"training\.processes: is 2, and there are 1 GPUs"):
+        launch("stages.train", 2, 1)
+    launch("stages.train", 1, 1)
+
+
 def worker_of(agent: subprocess.Popen[str], rank: int) -> int:
     """The process number of a rank that torchrun started."""
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children")

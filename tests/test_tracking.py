@@ -21,7 +21,7 @@ from bmix.tracking.digests import STAGES
 from bmix.tracking.live import LiveRun
 from bmix.tracking.record import read_record, run_name
 from bmix.tracking.stamp import STAMP, is_current
-from bmix.tracking.timings import can_pass_on_second_try, note_epochs, read_timing, stage_timing
+from bmix.tracking.timings import can_pass_on_second_try, failure_noted, note_epochs, read_timing, stage_timing
 from stages import publish
 from tests.tiny import REPOSITORY
 from tests.tracked import EPOCHS, WARMUP_EPOCHS, write_lock, write_project
@@ -497,3 +497,14 @@ def test_verdict_shares_are_shares_of_the_labels_of_a_class() -> None:
             "degenerate": True,
         },
     ]
+
+
+def test_the_first_of_several_failures_is_kept_unless_it_is_an_earlier_runs(project: Path) -> None:
+    def fail(message: str, replace: bool = False) -> str:
+        with pytest.raises(RuntimeError), failure_noted("train", replace):
+            raise RuntimeError(message)
+        return str(json.loads((project / ".bmix/failures/train.json").read_text())["message"])
+
+    assert fail("of rank 1") == "RuntimeError: of rank 1"
+    assert fail("of rank 0") == "RuntimeError: of rank 1"
+    assert fail("of the next start", replace=True) == "RuntimeError: of the next start"
