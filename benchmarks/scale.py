@@ -98,14 +98,13 @@ def _labels_and_losses(images: int, classes: int) -> tuple[torch.Tensor, torch.T
 
 
 def _measured(work: Callable[[], Any]) -> tuple[float, float]:
-    work()
     seconds = []
     with _Peak() as peak:
-        for _ in range(ROUNDS):
+        for _ in range(1 + ROUNDS):
             start = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), peak.mebibytes
+    return statistics.median(seconds[1:]), peak.mebibytes
 
 
 class _Peak:
