@@ -16,7 +16,7 @@ from bmix.training.ranks import Ranks
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-# Of 128 small images and more, a CPU spends nearly half of the time on fetching memory for what lies between layers.
+# A CPU gains nothing from more at once, and what lies between the layers grows with it.
 _CPU_BATCH = 64
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +36,22 @@ if TYPE_CHECKING:
 def set_up_torch(threads: int) -> None:
     """CPU threads for this process, and what makes a GPU repeat its results: no TF32, deterministic convolutions."""
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next layer, instead of asking the system for it every time.
+
+    On a CPU that took two fifths of a pass in evaluation mode. Does nothing where the library is not glibc.
+    """
+    library = ctypes.CDLL(None)
+    if sys.platform != "linux" or not hasattr(library, "mallopt"):
+        return
+    trim_threshold, map_threshold = -1, -3
+    library.mallopt(map_threshold, 2**30)
+    library.mallopt(trim_threshold, 2**31 - 1)
 
 
 def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, ranks: Ranks | None = None) -> Trainer:
