@@ -125,7 +125,8 @@ def test_a_killed_training_goes_on_to_the_bytes_of_an_uninterrupted_one(finished
     assert contents(project, TRAINED) == uninterrupted
     assert len(list((project / ".bmix/checkpoints").glob("train-*/finished"))) == 1
     ended = run(project, "-m", "stages.publish")
-    assert not list((project / ".bmix/checkpoints").glob("train-*"))
+    assert ended.returncode == 0, ended.stdout
+    assert not list((project / ".bmix/checkpoints").glob("train-*/"))
 
 
 def test_a_run_made_by_hand_is_taken_over_by_dvc_commit(finished_project: Path, tmp_path: Path) -> None:

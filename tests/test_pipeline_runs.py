@@ -84,7 +84,7 @@ def test_edits_by_option_run_in_a_copy_that_shares_the_cache(project: Path) -> N
 
 
 def test_the_method_keys_that_warm_up_does_not_list_change_nothing_in_it(project: Path) -> None:
-    others = ["epsilon=0.6", "trust_positives=true", "relabel=false", "ambiguous=false"]
+    others = ["epsilon=0.6", "trust_positives=true", "ambiguous=false"]
     before = read_written(project / "models/warmup")
     edit_params(project, *(f"method.{other}" for other in others))
     ended = run(project, "-m", "stages.warmup")
