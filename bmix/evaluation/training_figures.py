@@ -44,7 +44,7 @@ def learning_curves(evaluation: Evaluation, path: Path) -> bool:
             color=BLUE,
             marker="o",
             markersize=3,
-            label="training (mixed images)",
+            label="training",
         )
         panels[0].set(title="Loss", xlabel="epoch", ylabel="training loss, summed over classes")
         drawn_axes = [panels[0]]
