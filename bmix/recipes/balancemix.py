@@ -72,14 +72,14 @@ class BalanceMix(Mixup):
             if self.audits_views(manage):
                 self.confidence_NK = audit.confidence_NK
 
-    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor]) -> Ledger:
+    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor] | None) -> Ledger:
         """Fit once more on the closing audit and refine every label."""
         if not self.settings.clean or audit is None:
             return super().close(audit, confidence)
         self._fit(audit)
         assert self.p_clean_NK is not None
         confidence_NK = torch.full_like(self.p_clean_NK, 0.5)
-        if self.audits_views(manage=True):
+        if confidence is None:
             confidence_NK = audit.confidence_NK
         elif self.settings.relabel:
             rows = self._doubtful(self.p_clean_NK).any(dim=1).nonzero().squeeze(1)

@@ -90,11 +90,11 @@ class Recipe:
     def end_epoch(self, audit: Audit, manage: bool) -> None:
         """Learn from the pass over the training set; `manage`: the next epoch comes after warm-up."""
 
-    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor]) -> Ledger:
+    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor] | None) -> Ledger:
         """The closing verdicts.
 
         audit: by the final weights; None where the recipe does not learn. `confidence(rows)`: the mean over two views
-        by the final weights, (B, K); not to be asked where the audit shows views already.
+        by the final weights, (B, K); None where the audit shows views already, and where there is no audit.
         """
         ones = torch.ones_like(self.given_NK, dtype=torch.float32)
         clean = torch.zeros_like(self.given_NK, dtype=torch.uint8)

@@ -78,9 +78,9 @@ class Trainer:
         """The closing audit with the final weights; eq. 9 on two views of its own."""
         views = DrawnViews(self.augment, self.plan.seed, ("closing",))
         if not self.recipe.learns:
-            return self.recipe.close(None, self._no_confidence)
+            return self.recipe.close(None, None)
         if self.recipe.audits_views(manage=True):
-            return self.recipe.close(self._audit(views), self._no_confidence)
+            return self.recipe.close(self._audit(views), None)
         plain = self._plain_audit or self._audit(PlainViews())
         return self.recipe.close(plain, lambda rows: confidence(self.engine, self.images, views, rows))
 
@@ -153,9 +153,6 @@ class Trainer:
 
     def _audit(self, seen: PlainViews | DrawnViews) -> Audit:
         return audit(self.engine, self.images, self.recipe.given_NK, seen)
-
-    def _no_confidence(self, rows: Tensor) -> Tensor:
-        raise NotImplementedError("what this recipe closes with has no further views")
 
     def _validation_map(self) -> float | None:
         if self.validation is None:
