@@ -163,6 +163,23 @@ def test_only_runs_finished_in_this_folder_are_dropped(
     drop_finished(tmp_path / "absent")
 
 
+def test_a_checkpoint_that_another_copy_drops_meanwhile_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "train-0/finished"
+    mark.parent.mkdir()
+    mark.touch()
+    read_text = Path.read_text
+
+    def gone_before(path: Path, encoding: str) -> str:
+        path.unlink()
+        return read_text(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", gone_before)
+    drop_finished(tmp_path)
+    assert not mark.exists()
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_whole(tiny: tuple[list[Path], np.ndarray], tmp_path: Path) -> None:
     trainer = train(build_run(*tiny), 1)
     checkpoints = Checkpoints(tmp_path, "train", identity())

@@ -20,9 +20,16 @@ def drop_finished(home: Path) -> None:
     Copies of a project share `home`, and a run in another copy may still be waiting for its DVC.
     """
     for mark in home.glob(f"*/{FINISHED}"):
-        if mark.read_text(encoding="utf-8") == str(Path.cwd()):
+        if _written_in(mark) == str(Path.cwd()):
             # The mark goes last: half a folder without it would pass for an unfinished run.
-            for path in mark.parent.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
+            for epoch in mark.parent.glob("epoch-*"):
+                shutil.rmtree(epoch, ignore_errors=True)
             shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def _written_in(mark: Path) -> str | None:
+    try:
+        return mark.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        # Another copy is dropping its own at this moment.
+        return None
