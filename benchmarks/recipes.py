@@ -1,15 +1,15 @@
 """Recipes side by side under several kinds of label noise and seeds, by the library alone.
 
 `python -m benchmarks.recipes FOLDER` trains whatever is not yet in FOLDER and prints the table of all that is there; it
-can be stopped and started again, and two of them can share the work: `--part 1/2`, and `--part 2/2` once the first has
-prepared the data. The same runs by DVC, with plots and a record each:
-`python -m bmix compare --seeds 0 1 2 --set noise.kind=flip noise.rate=0.2`.
+can be stopped and started again, and two of them can share the work: `--part 1/2` and `--part 2/2`. The same runs by
+DVC, with plots and a record each: `python -m bmix compare --seeds 0 1 2 --set noise.kind=flip noise.rate=0.2`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 from itertools import product
 from pathlib import Path
@@ -62,9 +62,7 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     with contextlib.chdir(folder):
-        if not prepared.exists():
-            prepare.main()
-            os.replace("data/prepared", prepared)
+        prepare_once(prepared)
         if not Path("data/prepared").exists():
             Path("data/prepared").symlink_to(prepared)
         noise.main()
@@ -76,6 +74,15 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         write_outputs(trainer, trainer.close(), Path())
         metrics = metrics_of(evaluate.measure(params)[0])
         write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.records.seconds), 1)})
+
+
+def prepare_once(prepared: Path) -> None:
+    """Have the data prepared by the first process that asks; the others wait for it."""
+    with prepared.with_suffix(".lock").open("w") as handle:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        if not prepared.exists():
+            prepare.main()
+            os.replace("data/prepared", prepared)
 
 
 def table(home: Path) -> pd.DataFrame:

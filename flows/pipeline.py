@@ -85,7 +85,7 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
     measures = read_measures(project.folder)
     create_table_artifact(key="bmix-result", table=result_rows(measures), description=f"Result in {project.folder}")
     logger.info("result\n%s", render({"result": [measures]}))
-    return Completed(message=f"mAP {100 * (measures['mAP all'] or 0):.1f}")
+    return Completed(message=f"mAP {result_rows(measures)[0]['%']}")
 
 
 def add_edits(parser: argparse.ArgumentParser) -> None:

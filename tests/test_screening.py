@@ -61,3 +61,11 @@ def test_a_warning_is_told_and_noted(capsys: pytest.CaptureFixture[str]) -> None
     assert kept.frame is overlapping.frame
     assert kept.notes["overlap"] == "one image is in more than one split"
     assert 'warning: labels.csv: one image is in more than one split, e.g. "a" (train' in capsys.readouterr().err
+
+
+def test_what_is_no_image_is_not_called_one() -> None:
+    overlapping = manifest(("a", "train", ["cat"], "1"), ("c", "test", ["cat"], "1"))
+    with pytest.raises(InputError) as caught:
+        screen_overlap(overlapping, "features.npz", "refuse", "row")
+    assert caught.value.found.startswith("one row is in more than one split\n")
+    assert caught.value.expected.startswith("every row in one split only")

@@ -77,6 +77,10 @@ def make_way_out(path: Path) -> None:
     path.symlink_to(outside)
 
 
+def make_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def make_loop(path: Path) -> None:
     path.unlink()
     path.symlink_to(path.name)
@@ -87,6 +91,7 @@ def make_loop(path: Path) -> None:
     [
         (Path.unlink, "does not exist"),
         (truncate, "does not decode: "),
+        (make_empty, "is empty"),
         (make_text, "is none of JPEG, PNG"),
         (make_postscript, "is none of JPEG, PNG"),
         (make_deep, "has more than 16 bits per channel"),

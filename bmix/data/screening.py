@@ -21,11 +21,12 @@ def drop_empty(manifest: Manifest) -> Manifest:
     return replace(manifest, frame=frame[kept], notes=notes)
 
 
-def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:
+def screen_overlap(manifest: Manifest, where: str, overlap: str, instance: str = "image") -> Manifest:
     """Look for files of equal bytes in more than one split, by their digests; images without a digest are passed over.
 
     overlap: `refuse` raises an InputError that names the first pairs; `warn` says so on stderr and in a note. A copy
     among the unlabelled images of a labelled one is an overlap too.
+    instance: what a row of the manifest is to the reader of the message.
     """
     frame = manifest.frame
     with_digest = frame["digest"] != ""
@@ -34,20 +35,23 @@ def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:
     if not len(shared):
         return manifest
     pairs = [_pair(frame, digest, where) for digest in shared[:SHOWN]]
+    found = _counted(len(shared), instance)
     rest = [f"and {len(shared) - SHOWN} more"] if len(shared) > SHOWN else []
     if overlap == "refuse":
         raise InputError(
             where,
-            "\n    ".join([f"{_images(len(shared))} in more than one split", *pairs, *rest]),
-            "every image in one split only, or the test result is too good",
+            "\n    ".join([found, *pairs, *rest]),
+            f"every {instance} in one split only, or the test result is too good",
             "remove one of each pair, or set data.overlap to warn",
         )
-    print(f"warning: {where}: {_images(len(shared))} in more than one split, e.g. {pairs[0]}", file=sys.stderr)
-    return replace(manifest, notes={**manifest.notes, "overlap": f"{_images(len(shared))} in more than one split"})
+    print(f"warning: {where}: {found}, e.g. {pairs[0]}", file=sys.stderr)
+    return replace(manifest, notes={**manifest.notes, "overlap": found})
 
 
-def _images(count: int) -> str:
-    return "one image is" if count == 1 else f"{count} images are"
+def _counted(count: int, instance: str) -> str:
+    return (
+        f"one {instance} is in more than one split" if count == 1 else f"{count} {instance}s are in more than one split"
+    )
 
 
 def _pair(frame: pd.DataFrame, digest: str, where: str) -> str:

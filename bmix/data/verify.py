@@ -127,6 +127,8 @@ def examine(root: ImageRoot, path: str, known: Found | None = None) -> Found:
         raise UnusableImageError("does not exist") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise UnusableImageError(f"cannot be read: {error}") from error
+    if not content:
+        raise UnusableImageError("is empty")
     side = min(measure(io.BytesIO(content)))
     digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
     return Found(status.st_size, status.st_mtime_ns, digest, side)
