@@ -20,6 +20,7 @@ from bmix.training.passes import PlainViews, confidence
 from tests.projects import ENVIRONMENT, copy_project, edit_params, run
 from tests.runs import build_run, train, write_images
 from tests.test_equal_results import ACTIVE, TRAINED, contents, remove
+from tests.tiny import write_params
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
@@ -108,6 +109,15 @@ def test_more_processes_than_gpus_are_refused_before_any_starts(monkeypatch: pyt
     launch("stages.train", 1, 1)
 
 
+def test_what_all_processes_refuse_is_told_once_and_without_a_traceback(tmp_path: Path) -> None:
+    project = write_params(tmp_path, "training.processes=2").parent
+    ended = run(project, "-m", "stages.warmup", PYTHONPATH=str(Path(__file__).parents[1]))
+    assert ended.returncode == 2
+    assert ended.stdout.count("error:") == 1
+    assert ended.stdout.startswith("error: data/prepared/manifest.parquet: no such file\n")
+    assert "Traceback" not in ended.stdout
+
+
 def worker_of(agent: subprocess.Popen[str], rank: int) -> int:
     """The process number of a rank that torchrun started."""
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children")
@@ -149,6 +159,10 @@ def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_th
             time.sleep(0.05)
         assert all(map(has_ended, ranks)), f"{killed} was killed, and a rank lives on"
         assert not [name for name in TRAINED if (project / name).exists()]
+        if killed == "rank 1":
+            log = (tmp_path / "log").read_text(encoding="utf-8")
+            assert "error: process 1 of the training was killed by SIGKILL, so the others were ended too" in log
+            assert "Traceback" not in log
 
     ended = run(project, "-m", "dvc", "repro", "--single-item", "--force", "--no-run-cache", "train", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout

@@ -29,7 +29,7 @@ def launch(module: str, processes: int, threads: int) -> None:
         )
     if not started_by_torchrun():
         if processes > 1:
-            command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+            command = ["-m", "bmix.training.torchrun", "--standalone", f"--nproc-per-node={processes}", "-m", module]
             sys.stdout.flush()
             # Where it is not set, torchrun sets it to 1 and says so at length.
             os.environ.setdefault("OMP_NUM_THREADS", str(threads))

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+from bmix.errors import InputError
+
 Item = TypeVar("Item")
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others; one that dies ends all of them at once, by torchrun."""
+
+GRACE_SECONDS = 5.0
+"""How long a process that met an error gives torchrun to end it, where another has met the same or the cause."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,14 @@ def process_group() -> Iterator[Ranks]:
         distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE)
-    yield Ranks(distributed.get_rank(), distributed.get_world_size())
+    ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
+    try:
+        yield ranks
+    except Exception as error:
+        # Torchrun ends the others when one has ended. So of wrong input, which all meet, the first alone tells; and of
+        # a connection that broke because a process was killed, none.
+        time.sleep(0 if ranks.first and isinstance(error, InputError) else GRACE_SECONDS)
+        raise
     # Not after an error: this would wait for ranks that wait for this one, and torchrun ends them all.
     distributed.destroy_process_group()
 
