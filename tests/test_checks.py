@@ -29,3 +29,21 @@ def test_a_backbone_of_timm_is_refused_where_timm_is_not_installed(
     assert caught.value.where == "params.yaml, model.backbone"
     assert caught.value.found == f"{backbone} comes from timm, which is not installed"
     assert caught.value.remedy.startswith('install it: pip install "bmix[timm]"')
+
+
+@pytest.mark.parametrize("tracked", ["data/mine", "data/mine/labels.csv"])
+def test_input_that_dvc_tracks_and_that_is_not_here_is_to_be_pulled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = load_params(
+        write_params(tmp_path, "data.source=table", "data.path=data/mine/labels.csv", "data.root=data/mine")
+    )
+    pointer = tmp_path / f"{tracked}.dvc"
+    pointer.parent.mkdir(parents=True)
+    pointer.touch()
+    with pytest.raises(InputError) as caught:
+        checks.check_inputs(params)
+    assert caught.value.where == "params.yaml, data.path"
+    assert caught.value.found == f"data/mine/labels.csv is not here, but {tracked}.dvc tracks it"
+    assert caught.value.remedy == f"dvc pull {tracked}.dvc"

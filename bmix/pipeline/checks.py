@@ -36,6 +36,7 @@ def check_inputs(params: Params) -> None:
     file, the row or key, and the remedy.
     """
     _check_root(params)
+    _check_pulled(params)
     _check_network(params)
     _check_weights(params)
     check_data(params, memo=CHECKED, digests=DIGESTS)
@@ -53,6 +54,24 @@ def _check_root(params: Params) -> None:
                     f"{value} holds or lies in {output}, which the pipeline writes",
                     "a folder of inputs alone",
                     "move the data to a folder of its own, e.g. data/mine, and name that",
+                )
+
+
+def _check_pulled(params: Params) -> None:
+    """Of input that is not there but tracked by DVC, say that a pull brings it."""
+    inputs = {"data.path": params.data.path, "data.root": params.data.root}
+    inputs |= {"noise.matrix": params.noise.matrix, "model.weights": params.model.weights}
+    for key, value in inputs.items():
+        if Path(value).exists():
+            continue
+        for place in (Path(value), *Path(value).parents[:-1]):
+            pointer = Path(f"{place}.dvc")
+            if pointer.is_file():
+                raise InputError(
+                    f"params.yaml, {key}",
+                    f"{value} is not here, but {pointer} tracks it",
+                    "input that is in the working copy",
+                    f"dvc pull {pointer}",
                 )
 
 
