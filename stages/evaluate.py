@@ -45,7 +45,7 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
     evaluation = evaluate(
         predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),
         train_positives=manifest.labels("train").sum(axis=0, dtype=int),
-        labels=place_verdicts(verdicts, ids, manifest.classes, given_NK),
+        labels=place_verdicts(verdicts, ids, manifest.classes, given_NK, manifest.ignored("train")),
         true_NK=true_NK,
         record=record,
         thresholds=(params.evaluate.many, params.evaluate.medium),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -49,6 +50,31 @@ def as_rows(labels: LabelVerdicts) -> pd.DataFrame:
 def cells(labels: LabelVerdicts, true: np.ndarray, among: str) -> list[tuple[int, int]]:
     wanted = {"all": (0, 1), "positives": (1,), "negatives": (0,)}[among]
     return [(n, k) for n, k in np.ndindex(true.shape) if int(labels.given_NK[n, k]) in wanted]
+
+
+def leave_out(labels: LabelVerdicts, seed: int) -> LabelVerdicts:
+    """The same verdicts, with ignored cells among the given negatives."""
+    ignored_NK = (np.random.default_rng(seed).random(labels.given_NK.shape) < 0.2) & ~labels.given_NK
+    return replace(labels, ignored_NK=ignored_NK)
+
+
+def test_no_table_counts_an_ignored_cell() -> None:
+    labels, true = make(3)
+    with_ignored = leave_out(labels, 4)
+    ignored_NK = with_ignored.ignored_NK
+    assert ignored_NK is not None
+    assert (labels.refined_NK & ignored_NK).any()
+    counts = scores.count_labels(with_ignored, true)
+    expected = np.zeros_like(counts)
+    for n, k in np.argwhere(~ignored_NK):
+        cell = (true[n, k], labels.given_NK[n, k], labels.verdict_NK[n, k], labels.refined_NK[n, k])
+        expected[(k, *map(int, cell))] += 1
+    np.testing.assert_array_equal(counts, expected)
+    assert scores.verdict_shares(with_ignored)["labels"].sum() == (~ignored_NK).sum()
+    listed = scores.suspects(with_ignored, given=0, limit=labels.given_NK.size)
+    missing_NK = labels.refined_NK & ~labels.given_NK & ~ignored_NK
+    assert len(listed) == missing_NK.sum()
+    assert not ignored_NK[listed["row"], [CLASSES.index(name) for name in listed["class"]]].any()
 
 
 def test_rows_become_matrices() -> None:

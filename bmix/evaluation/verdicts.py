@@ -26,7 +26,8 @@ class LabelVerdicts:
     """The closing verdict on every label of the training set, (N, K) each, rows as in `ids`, columns as in `classes`.
 
     given, refined: bool. verdict: uint8, 0 clean, 1 relabelled, 2 ambiguous. p_clean: float64, NaN where
-    verdicts.parquet has no row: a clean given negative, of which only p_clean > 0.5 is known.
+    verdicts.parquet has no row: a clean given negative, of which only p_clean > 0.5 is known. ignored: bool, the cells
+    that are neither present nor absent, which no table or score below counts; None for none.
     """
 
     ids: list[str]
@@ -35,6 +36,7 @@ class LabelVerdicts:
     refined_NK: np.ndarray
     verdict_NK: np.ndarray
     p_clean_NK: np.ndarray
+    ignored_NK: np.ndarray | None = None
 
     @property
     def called_wrong(self) -> np.ndarray:
@@ -43,7 +45,12 @@ class LabelVerdicts:
 
 
 def place_verdicts(
-    verdicts: pd.DataFrame, ids: list[str], classes: list[str], given_NK: np.ndarray, where: str = "verdicts.parquet"
+    verdicts: pd.DataFrame,
+    ids: list[str],
+    classes: list[str],
+    given_NK: np.ndarray,
+    ignored_NK: np.ndarray | None = None,
+    where: str = "verdicts.parquet",
 ) -> LabelVerdicts:
     """Put the rows of verdicts.parquet into matrices; a label without a row is a clean negative.
 
@@ -75,7 +82,7 @@ def place_verdicts(
     p_clean_NK = np.full(given_NK.shape, np.nan)
     refined_NK[rows, columns], verdict_NK[rows, columns] = refined, codes
     p_clean_NK[rows, columns] = verdicts["p_clean"]
-    return LabelVerdicts(ids, classes, given_NK, refined_NK, verdict_NK, p_clean_NK)
+    return LabelVerdicts(ids, classes, given_NK, refined_NK, verdict_NK, p_clean_NK, ignored_NK)
 
 
 def count_labels(labels: LabelVerdicts, true_NK: np.ndarray) -> np.ndarray:
@@ -87,7 +94,8 @@ def count_labels(labels: LabelVerdicts, true_NK: np.ndarray) -> np.ndarray:
     code_NK = np.arange(classes) * 2 + np.asarray(true_NK).astype(bool)
     code_NK = (code_NK * 2 + labels.given_NK) * len(VERDICTS) + labels.verdict_NK
     code_NK = code_NK * 2 + labels.refined_NK
-    counts = np.bincount(code_NK.ravel(), minlength=classes * 8 * len(VERDICTS))
+    counted = code_NK.ravel() if labels.ignored_NK is None else code_NK[~labels.ignored_NK]
+    counts = np.bincount(counted, minlength=classes * 8 * len(VERDICTS))
     return counts.reshape(classes, 2, 2, len(VERDICTS), 2)
 
 
@@ -201,6 +209,8 @@ def suspects(labels: LabelVerdicts, given: int, limit: int, true_NK: np.ndarray 
     `p_clean`, `verdict`, `label` (the refined value), `true` (0/1; <NA> where the truth is unknown).
     """
     wanted_NK = labels.called_wrong if given else labels.refined_NK
+    if labels.ignored_NK is not None:
+        wanted_NK = wanted_NK & ~labels.ignored_NK
     rows, columns = np.nonzero(wanted_NK & (labels.given_NK == bool(given)))
     p_clean, verdict = labels.p_clean_NK[rows, columns], labels.verdict_NK[rows, columns]
     order = np.lexsort([columns, rows, verdict, p_clean])[:limit]
