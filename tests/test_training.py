@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bmix.data.augment import gentle
 from bmix.errors import InputError
 from bmix.files import write_parquet
 from bmix.method.refine import RELABELLED, refine_labels
@@ -219,16 +221,20 @@ def test_warmup_is_minority_mixing_on_given_labels(tiny: tuple[list[Path], np.nd
     assert trainer.recipe.managing
 
 
-def test_the_managed_step_is_algorithm_1_label_by_label(tiny: tuple[list[Path], np.ndarray]) -> None:
-    trainer = train(build_run(*tiny), 2)
-    recipe, settings = trainer.recipe, trainer.recipe.settings
+@pytest.mark.parametrize("trust_positives", [False, True])
+def test_the_managed_step_is_algorithm_1_label_by_label(
+    tiny: tuple[list[Path], np.ndarray], trust_positives: bool
+) -> None:
+    # An ε at which confidences of any value re-label many labels of both sides, and leave many ambiguous.
+    settings = MethodSettings(epsilon=0.7, trust_positives=trust_positives)
+    recipe = train(build_run(*tiny, settings=settings), 2).recipe
     p_clean_NK = recipe.p_clean_NK  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(0)
-    rows, partners = torch.tensor([3, 7, 11]), torch.tensor([5, 5, 20])
-    confidence, minority_confidence = torch.rand(2, 3, 3, generator=generator)
-    views, minority_views = torch.rand(2, 3, 3, 16, 16, generator=generator)
-    coefficient = torch.tensor([0.5, 0.8, 0.95])
-    logits = torch.randn(3, 3, generator=generator)
+    rows, partners = torch.randint(60, (2, 24), generator=generator)
+    confidence, minority_confidence = torch.rand(2, 24, 3, generator=generator)
+    views, minority_views = torch.rand(2, 24, 3, 16, 16, generator=generator)
+    coefficient = 0.5 + torch.rand(24, generator=generator) / 2
+    logits = torch.randn(24, 3, generator=generator)
     seen = []
 
     def classify(images: torch.Tensor) -> torch.Tensor:
@@ -237,10 +243,11 @@ def test_the_managed_step_is_algorithm_1_label_by_label(tiny: tuple[list[Path], 
 
     step = Step(rows, views, confidence, partners, minority_views, minority_confidence, coefficient)
     result = recipe.step(classify, step)
+    assert result.verdict is not None
 
     def refine(row: int, k: int, mean: float) -> tuple[float, int, float]:
         given, p_clean = float(recipe.given_NK[row, k]), float(p_clean_NK[row, k])
-        if p_clean > 0.5:
+        if p_clean > 0.5 or (trust_positives and given):
             return given, 0, 1.0
         if mean > settings.epsilon:
             return 1.0, 1, 1.0
@@ -249,19 +256,26 @@ def test_the_managed_step_is_algorithm_1_label_by_label(tiny: tuple[list[Path], 
         return given, 2, p_clean
 
     loss = 0.0
-    for b in range(3):
+    changed = {"random": 0, "minority": 0, "positives": 0}
+    for b in range(24):
         λ = float(coefficient[b])
         expected = λ * views[b] + (1 - λ) * minority_views[b]
         assert torch.allclose(seen[0][b], expected, atol=1e-6)
         for k in range(3):
+            given, partner_given = (float(recipe.given_NK[row[b], k]) for row in (rows, partners))
             label, verdict, weight = refine(int(rows[b]), k, float(confidence[b, k]))
             partner_label, _, _ = refine(int(partners[b]), k, float(minority_confidence[b, k]))
             target = λ * label + (1 - λ) * partner_label
             p = 1 / (1 + math.exp(-float(logits[b, k])))
             loss += weight * -(target * math.log(p) + (1 - target) * math.log(1 - p))
-            assert result.verdict is not None
             assert int(result.verdict[b, k]) == verdict
-    assert float(result.loss) == pytest.approx(loss / 3, rel=1e-5)
+            changed["random"] += label != given
+            changed["minority"] += partner_label != partner_given
+            changed["positives"] += label < given or partner_label < partner_given
+    assert float(result.loss) == pytest.approx(loss / 24, rel=1e-5)
+    assert set(result.verdict.unique().tolist()) == {0, 1, 2}
+    assert min(changed["random"], changed["minority"]) > 0
+    assert (changed["positives"] == 0) == trust_positives
 
 
 def test_steps_visit_every_image_once_and_workers_change_nothing(
@@ -285,6 +299,87 @@ def test_steps_visit_every_image_once_and_workers_change_nothing(
         assert (first.random.relabel is None) == (second.random.relabel is None)
         if first.random.relabel is not None and second.random.relabel is not None:
             assert torch.equal(first.random.relabel, second.random.relabel)
+
+
+@pytest.mark.parametrize("audit", ["step", "epoch"])
+def test_every_view_of_a_run_has_a_key_of_its_own(
+    tiny: tuple[list[Path], np.ndarray], monkeypatch: pytest.MonkeyPatch, audit: str
+) -> None:
+    # In this process, which counts the keys.
+    monkeypatch.setenv("BMIX_WORKERS", "0")
+    drawn: list[np.ndarray] = []
+
+    def watched(images_B: torch.Tensor, keys_B: np.ndarray) -> torch.Tensor:
+        drawn.append(keys_B)
+        return gentle(images_B, keys_B)
+
+    trainer = build_run(*tiny, settings=MethodSettings(audit=audit), augment=watched)
+    counts = []
+    for _ in range(4):
+        train(trainer, trainer.epoch + 1)
+        counts.append(sum(map(len, drawn)))
+    trainer.close()
+    counts.append(sum(map(len, drawn)))
+    assert len(np.unique(np.concatenate(drawn))) == counts[-1]
+    per_epoch = np.diff([0, *counts]).tolist()
+    if audit == "epoch":
+        # One of either side at each of 60 positions, and after the last warm-up epoch and later two of every image.
+        assert per_epoch == [120, 240, 240, 240, 120]
+    else:
+        # Two of every doubtful image besides, in the managed epochs and at the close.
+        assert per_epoch[:2] == [120, 120]
+        assert all(count > 120 for count in per_epoch[2:4])
+        assert 0 < per_epoch[4] <= 120
+
+
+def test_every_epoch_draws_its_own_order_partners_and_coefficients(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = build_run(*tiny)
+    step = trainer.recipe.step
+    seen: list[Step] = []
+
+    def watched(classify: Classify, given: Step) -> StepResult:
+        seen.append(given)
+        return step(classify, given)
+
+    trainer.recipe.step = watched  # type: ignore[method-assign]
+    train(trainer)
+    assert len(seen) == 16
+    epochs = [seen[start : start + 4] for start in range(0, 16, 4)]
+    rows = [torch.cat([given.rows for given in epoch]) for epoch in epochs]
+    partners = [torch.cat([given.minority_rows for given in epoch]) for epoch in epochs]  # type: ignore[misc]
+    coefficients = [torch.cat([given.coefficient for given in epoch]) for epoch in epochs]  # type: ignore[misc]
+    for first, second in itertools.combinations(range(4), 2):
+        assert sorted(rows[first].tolist()) == list(range(60))
+        # Of 60 positions about one agrees by chance.
+        assert int((rows[first] == rows[second]).sum()) < 10
+        assert int((partners[first] == partners[second]).sum()) < 10
+        assert not set(coefficients[first].tolist()) & set(coefficients[second].tolist())
+
+
+def test_the_validation_map_leaves_ignored_labels_out(tiny: tuple[list[Path], np.ndarray]) -> None:
+    trainer = build_run(*tiny)
+    assert trainer.validation is not None
+    store, labels_VK = trainer.validation
+    labels_VK = labels_VK.clone()
+    labels_VK[::3, 0] = -1
+    labels_VK[1::3, 1] = -1
+    trainer.validation = (store, labels_VK)
+    train(trainer, 1)
+    scores_VK = trainer.classifier.predict(store.read(torch.arange(16)))
+    means = {}
+    for ignored in ("left out", "called absent"):
+        averages = []
+        for k in range(3):
+            counted = [v for v in range(16) if ignored == "called absent" or int(labels_VK[v, k]) != -1]
+            precisions = []
+            for v in counted:
+                if int(labels_VK[v, k]) == 1:
+                    called = [u for u in counted if scores_VK[u, k] >= scores_VK[v, k]]
+                    precisions.append(sum(int(labels_VK[u, k]) == 1 for u in called) / len(called))
+            averages.append(sum(precisions) / len(precisions))
+        means[ignored] = sum(averages) / 3
+    assert trainer.records.history[0]["val_map"] == pytest.approx(means["left out"], abs=1e-9)
+    assert means["left out"] > means["called absent"] + 0.01
 
 
 def test_the_audit_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.ndarray]) -> None:
