@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from bmix.models.heads import PooledHead, Standardise
@@ -30,7 +31,8 @@ class ImageNetwork(nn.Module):
 
     def forward(self, images_B: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to logits (B, K)."""
-        return self.head(self.layout(self.backbone(images_B)))
+        # Convolutions are faster with the channels last: on a CPU by up to a half, on a GPU in half precision.
+        return self.head(self.layout(self.backbone(images_B.contiguous(memory_format=torch.channels_last))))
 
 
 class FeatureNetwork(nn.Module):

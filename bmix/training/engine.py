@@ -30,7 +30,7 @@ class Engine:
     def __init__(self, classifier: Classifier, plan: Plan, ranks: Ranks) -> None:
         self.classifier, self.ranks = classifier, ranks
         self.device = classifier.device
-        if self.device.type == "cuda" and classifier.spec.features is None:
+        if classifier.spec.features is None:
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = plan.build_optimizer(classifier)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "fp16")
@@ -47,10 +47,7 @@ class Engine:
 
     def normalised(self, views_B: Tensor) -> Tensor:
         """Views as the network takes them, on its device."""
-        views_B = self.classifier.normalise(views_B.to(self.device, non_blocking=True))
-        if self.device.type == "cuda" and views_B.ndim == 4:
-            return views_B.contiguous(memory_format=torch.channels_last)
-        return views_B
+        return self.classifier.normalise(views_B.to(self.device, non_blocking=True))
 
     def classify(self, views_B: Tensor) -> Tensor:
         """Logits, float32 (B, K), in training mode and with gradients, of normalised views."""
