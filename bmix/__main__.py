@@ -94,9 +94,12 @@ def table(_arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> int:
     """`compare`: every recipe and seed in its copy; 1 where a run failed."""
+    from bmix.pipeline.checks import check_output
     from bmix.pipeline.compare import columns, folders, plan_runs, run_all
     from bmix.pipeline.table import render, where_is_the_record, write_csv_table
 
+    if arguments.output:
+        check_output(arguments.output)
     recipes, seeds = list(dict.fromkeys(arguments.recipes)), list(dict.fromkeys(arguments.seeds or []))
     runs = plan_runs(recipes, seeds, arguments.edits)
     print(folders(runs), flush=True)

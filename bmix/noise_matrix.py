@@ -19,8 +19,16 @@ TOLERANCE = 1e-6
 def noise_matrix(noise: NoiseParams, classes: list[str]) -> np.ndarray | None:
     """The matrix that the kind of noise needs, float64 (K, K) in the order of `classes`; None for the kinds without.
 
-    Raises InputError as `read_matrix` does, so that calling it is the check of `noise.matrix`.
+    Raises InputError as `read_matrix` does, so that calling it is the check of `noise.matrix`, and for noise that turns
+    a class into another where there is only one.
     """
+    if len(classes) < 2 and (noise.kind == "class-dependent" or (noise.kind == "mislabel" and noise.rate > 0)):
+        raise InputError(
+            "params.yaml, noise.kind",
+            f"{noise.kind}, and the data has one class",
+            "two classes at least, for one to be turned into another",
+            "set noise.kind to none, flip or missing",
+        )
     return read_matrix(Path(noise.matrix), classes) if noise.kind == "class-dependent" else None
 
 

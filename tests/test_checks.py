@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bmix.errors import InputError
 from bmix.models.backbones import BACKBONES
-from bmix.params import load_params
+from bmix.params import Params, load_params
 from bmix.pipeline import checks
-from tests.tiny import write_params
+from tests.tiny import REPOSITORY, write_params
 
 
 def test_params_take_every_backbone_that_there_is(tmp_path: Path) -> None:
@@ -29,6 +32,48 @@ def test_a_backbone_of_timm_is_refused_where_timm_is_not_installed(
     assert caught.value.where == "params.yaml, model.backbone"
     assert caught.value.found == f"{backbone} comes from timm, which is not installed"
     assert caught.value.remedy.startswith('install it: pip install "bmix[timm]"')
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(REPOSITORY / "data/digits", tmp_path / "data/digits")
+    return lambda *edits: load_params(write_params(tmp_path, *edits))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
+def test_a_model_that_timm_does_not_have_is_refused(digits: Callable[..., Params]) -> None:
+    checks.check_inputs(digits("model.backbone=timm/resnet10t"))
+    with pytest.raises(InputError, match=r"(?s)'timm/resnet10x', which timm .* does not know.*Did you mean"):
+        checks.check_inputs(digits("model.backbone=timm/resnet10x"))
+
+
+@pytest.mark.parametrize("name", ["notes.pth", "notes.safetensors"])
+def test_a_file_that_holds_no_weights_is_refused(digits: Callable[..., Params], name: str) -> None:
+    Path(name).write_text("no weights at all")
+    with pytest.raises(InputError, match=f"^{name}: is neither safetensors nor a file of tensors"):
+        checks.check_inputs(digits(f"model.weights={name}"))
+
+
+def test_an_output_that_cannot_be_written_or_would_be_removed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("notes").touch()
+    for sound in ("x.csv", "mine/x.csv", "new/folder/x.csv", "data/x.csv", str(tmp_path.parent / "x.csv")):
+        checks.check_output(Path(sound))
+    for path, found in [
+        ("mine", "mine is a folder"),
+        ("notes/x.csv", "is not a folder that may be written to"),
+        ("data/prepared/x.csv", "lies in data/prepared, which the pipeline writes and removes"),
+        ("mine/../plots/x.csv", "lies in plots"),
+    ]:
+        with pytest.raises(InputError, match=f"--output: .*{found}"):
+            checks.check_output(Path(path))
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path / "mine")
+    with pytest.raises(InputError, match=r"/mine is not a folder that may be written to"):
+        checks.check_output(Path("mine/x.csv"))
 
 
 @pytest.mark.parametrize("tracked", ["data/mine", "data/mine/labels.csv"])

@@ -119,12 +119,21 @@ def test_the_command_embeds_what_is_prepared(
     add_embed_arguments(parser)
     options = ["--output", "made/set.npz", "--views", "0", "--backbone", "resnet18", "--weights", "none"]
     run(parser.parse_args([*options, "--image-size", "32"]))
-    assert "data.source=features data.path=made/set.npz" in capsys.readouterr().out
+    told = "data.source=features data.path=made/set.npz data.root=made model.backbone=identity"
+    assert told in capsys.readouterr().out
     assert np.load("made/set.npz")["X"].shape == (36, 1, 512)
     with pytest.raises(InputError, match="takes no images"):
         run(parser.parse_args(["--output", "set.npz", "--backbone", "identity"]))
     with pytest.raises(InputError, match=r"is no \.npz"):
         run(parser.parse_args(["--output", "set.csv", "--backbone", "small", "--weights", "none"]))
+    with pytest.raises(InputError, match="--output: .* lies in data/prepared"):
+        run(parser.parse_args(["--output", "data/prepared/set.npz", "--backbone", "small", "--weights", "none"]))
+    with pytest.raises(InputError) as caught:
+        run(parser.parse_args(["--output", "set.npz", "--backbone", "small"]))
+    assert caught.value.where == "--weights"
+    assert caught.value.remedy.startswith("set --weights to none")
+    with pytest.raises(InputError, match="^--backbone: is 'smal'"):
+        run(parser.parse_args(["--output", "set.npz", "--backbone", "smal"]))
     write_manifest(Manifest(images.frame.assign(path=FEATURES_FILE), images.classes), Path("data/prepared"))
     with pytest.raises(InputError, match="holds features"):
         run(parser.parse_args(["--output", "set.npz"]))

@@ -142,7 +142,16 @@ def test_an_unknown_split_is_refused_with_the_nearest(split: str, nearest: str) 
 
 
 def test_a_data_set_without_training_images_is_refused() -> None:
-    assert refusal(small(split=["val", "val", "test", "test"])).found == "no image in split train"
+    nothing_to_train = small(split=["val", "val", "test", "test"])
+    assert refusal(nothing_to_train).found == "no image in split train"
+    # Where the classes are those of the training images, there are none.
+    assert refusal(Manifest(nothing_to_train.frame, [])).found == "no image in split train"
+
+
+@pytest.mark.parametrize("labels", [[[], [], [], []], [[], ["cat"], [], []]])
+def test_a_data_set_without_classes_is_refused(labels: list[list[str]]) -> None:
+    error = refusal(Manifest(small(labels=labels, ignore=[[]] * 4).frame, []))
+    assert (error.where, error.found) == ("birds.csv", "no label in split train")
 
 
 def test_classes_without_a_positive_in_training_are_named() -> None:

@@ -136,8 +136,35 @@ def test_a_lone_training_image_is_refused(tmp_path: Path) -> None:
     train = [line for line in lines if line.endswith(",train")]
     table.write_text("\n".join(line for line in lines if line not in train[1:]), encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        check(table_params(tmp_path))
+        check(table_params(tmp_path, "noise.kind=none"))
     assert caught.value.found == "one image in split train"
+
+
+@pytest.mark.parametrize(
+    ("edits", "refused"),
+    [
+        (["noise.kind=mislabel"], True),
+        (["noise.kind=mislabel", "noise.rate=0"], False),
+        (["noise.kind=class-dependent"], True),
+        (["noise.kind=flip"], False),
+    ],
+)
+def test_noise_that_needs_another_class_is_refused_where_there_is_none(
+    tmp_path: Path, edits: list[str], refused: bool
+) -> None:
+    write_table(tmp_path, images=12, classes=("bird",))
+    params = table_params(tmp_path, *edits, f"noise.matrix={tmp_path / 'labels.csv'}")
+    if not refused:
+        return check(params)
+    with pytest.raises(InputError) as caught:
+        check(params)
+    assert caught.value.where == "params.yaml, noise.kind"
+    assert caught.value.found == f"{params.noise.kind}, and the data has one class"
+
+
+def test_a_memo_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / ".bmix").touch()
+    check(table_params(tmp_path), tmp_path / ".bmix" / "checked.json", tmp_path / ".bmix" / "digests.npz")
 
 
 def test_the_memo_of_images_is_left_alone_by_those_that_are_made(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_a_class_that_loses_its_last_positive_is_refused(manifest: Manifest) -> 
     assert read_written(Path("data")) == before
 
 
+def test_mislabelling_needs_a_second_class(manifest: Manifest) -> None:
+    frame = manifest.frame.assign(labels=[["cat"]] * len(manifest.frame))
+    write_manifest(Manifest(frame, ["cat"]), PREPARED)
+    with pytest.raises(InputError, match=r"noise\.kind: mislabel, and the data has one class"):
+        run("noise.kind=mislabel")
+    assert not NOISY.exists()
+
+
 def test_labels_of_another_manifest_are_refused(manifest: Manifest) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_labels(NOISY, manifest)

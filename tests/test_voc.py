@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bmix.data.manifest import validate
 from bmix.data.verify import verify
+from bmix.data.verify import verify
 from bmix.data.voc import CLASSES, part_lists, read_voc, year_folder
 from bmix.errors import InputError
 from tests.data.voc import write_voc_devkit
@@ -79,13 +80,22 @@ def test_several_years_are_named_and_none_is_chosen(tmp_path: Path) -> None:
         year_folder(tmp_path / "none")
 
 
-@pytest.mark.parametrize("part", ["JPEGImages/000003.jpg", "Annotations/000003.xml"])
-def test_a_missing_file_is_named_with_the_line_that_lists_it(tmp_path: Path, part: str) -> None:
+def test_a_missing_annotation_is_named_with_the_line_that_lists_it(tmp_path: Path) -> None:
     root = write_voc(tmp_path)
-    (root / part).unlink()
+    (root / "Annotations/000003.xml").unlink()
     error = refusal(root)
     assert error.where == f"{root}/ImageSets/Main/train.txt, line 3"
-    assert error.found == f"{root}/{part} does not exist"
+    assert error.found == f"{root}/Annotations/000003.xml does not exist"
+
+
+def test_a_missing_image_is_refused_with_its_line_or_skipped(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "JPEGImages/000003.jpg").unlink()
+    manifest = read_voc(root, root)
+    validate(manifest, str(root))
+    with pytest.raises(InputError, match=r'train\.txt, line 3: "JPEGImages/000003\.jpg" does not exist'):
+        verify(manifest, root, str(root))
+    assert "000003" not in verify(manifest, root, str(root), unreadable="skip").ids("train")
 
 
 def test_an_unknown_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
@@ -213,7 +223,7 @@ def test_lists_from_other_systems_are_read_or_refused(tmp_path: Path) -> None:
     path.write_text("000001 -1\n")
     assert refusal(root).found == 'image "000001 -1"'
     path.write_text("0" * 300)
-    assert refusal(root).found.endswith("jpg does not exist")
+    assert refusal(root).found.endswith("xml does not exist")
 
 
 @settings(max_examples=60, deadline=None)

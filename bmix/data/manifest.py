@@ -152,9 +152,9 @@ def text_schema(columns: Iterable[str], lists: set[str]) -> pyarrow.Schema:
 def validate(manifest: Manifest, where: str) -> None:
     """Refuse a data set that cannot be trained on; `where` names the file or folder it comes from.
 
-    Raises InputError for: no image; an id twice; a label or ignored class that is not in the class list, or a class
-    that is both; an unknown split name; no image or a class without a positive in `train`; a path that is absolute or
-    may leave the image root.
+    Raises InputError for: no image; an id twice; an unknown split name; a path that is absolute or may leave the image
+    root; no image in `train`; no class; a label or ignored class that is not in the class list, or a class that is
+    both; a class without a positive in `train`.
     """
     frame = manifest.frame
     if frame.empty:
@@ -162,10 +162,12 @@ def validate(manifest: Manifest, where: str) -> None:
     _refuse_duplicate_ids(frame, where)
     _refuse_bad_splits(frame, where)
     _refuse_bad_paths(frame, where)
-    _refuse_unknown_classes(manifest, where)
-    _refuse_contradictions(frame, where)
     if not (frame["split"] == "train").any():
         raise InputError(where, "no image in split train", "images to train on", 'give training images split "train"')
+    if not manifest.classes:
+        raise InputError(where, "no label in split train", "images with labels to train on", "label training images")
+    _refuse_unknown_classes(manifest, where)
+    _refuse_contradictions(frame, where)
     positives_K = label_counts(manifest.rows("train")["labels"], manifest.classes)
     if not positives_K.all():
         absent = [name for name, count in zip(manifest.classes, positives_K, strict=True) if count == 0]

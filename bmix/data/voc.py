@@ -46,7 +46,7 @@ def read_voc(
     difficult: what a class is of which every object is marked difficult: ignored, absent, or present.
     Images of split `unlabelled` need no annotation. Rows stand in the order of the parts and of the lines in the lists.
     Raises InputError for a folder in another layout or outside the root, a part that is not there, an image in two
-    splits or without its file or annotation, a list that is not UTF-8, an annotation that is no XML of VOC, has a
+    splits or without its annotation, a list that is not UTF-8, an annotation that is no XML of VOC, has a
     document type or names an unknown class.
     """
     if split_of:
@@ -56,8 +56,7 @@ def read_voc(
     prefixes = {folder: _prefix(folder, root) for folder in folders}
     rows, origins = [], []
     for folder, name, split, where in _listed(lists):
-        _refuse_missing_files(folder, name, where, annotated=split != UNLABELLED)
-        labels, ignore = _read_annotation(folder, name, difficult) if split != UNLABELLED else ([], [])
+        labels, ignore = _read_annotation(folder, name, difficult, where) if split != UNLABELLED else ([], [])
         rows.append([name, str(prefixes[folder] / "JPEGImages" / f"{name}.jpg"), split, labels, ignore, ""])
         origins.append(where)
     frame = pd.DataFrame(rows, columns=COLUMNS, index=pd.Index(origins, name="origin", dtype=object))
@@ -187,14 +186,6 @@ def _read_list(path: Path) -> list[tuple[str, str]]:
     return listed
 
 
-def _refuse_missing_files(folder: Path, name: str, where: str, annotated: bool) -> None:
-    paths = [folder / "JPEGImages" / f"{name}.jpg", folder / "Annotations" / f"{name}.xml"]
-    for path in paths if annotated else paths[:1]:
-        if not _is_file(path):
-            expected = "an image and an annotation" if annotated else "an image"
-            raise InputError(where, f"{path} does not exist", expected, "add the file, or drop the line")
-
-
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -203,9 +194,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read_annotation(folder: Path, name: str, difficult: str) -> tuple[list[str], list[str]]:
+def _read_annotation(folder: Path, name: str, difficult: str, where: str) -> tuple[list[str], list[str]]:
     """The present and the ignored classes of one image, in class order."""
     path = folder / "Annotations" / f"{name}.xml"
+    if not _is_file(path):
+        raise InputError(where, f"{path} does not exist", "an annotation of every image", "add it, or drop the line")
     found = [(_class_of(entry, path), _is_difficult(entry, path)) for entry in _objects(path)]
     every = {class_name for class_name, _ in found}
     easy = {class_name for class_name, is_difficult in found if not is_difficult}

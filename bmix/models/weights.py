@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,7 +17,8 @@ from bmix.models.networks import FeatureNetwork, ImageNetwork
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The tensors by name in a safetensors or torch file (there also under "state_dict"), on the CPU.
 
-    Nothing but tensors is unpickled. InputError where the file is missing, is neither, or holds something else.
+    Nothing but tensors is unpickled. InputError where the file is missing, is neither, or holds something else; OSError
+    where it cannot be read.
     """
     if not path.is_file():
         raise InputError(
@@ -31,13 +30,15 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        # A damaged file ends torch by errors of many kinds; their words are not passed on: some tell to unpickle all.
         raise InputError(
             str(path),
-            f"not readable as weights ({reason})",
-            "a safetensors file, or tensors by torch.save",
-            "replace it",
+            "is neither safetensors nor a file of tensors",
+            "weights as safetensors, or tensors by torch.save",
+            "replace it, or set model.weights to none",
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

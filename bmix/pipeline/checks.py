@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,41 @@ def check_inputs(params: Params) -> None:
     check_data(params, memo=CHECKED, digests=DIGESTS)
 
 
-def _check_root(params: Params) -> None:
+def check_output(path: Path, option: str = "--output") -> None:
+    """InputError where a command could not write its file at `path`, or where the pipeline would remove it."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        found = f"{path} is a folder"
+    elif not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        found = f"{path} cannot be written: {folder} is not a folder that may be written to"
+    elif output := _output_around(path):
+        found = f"{path} lies in {output}, which the pipeline writes and removes"
+    else:
+        return
+    raise InputError(option, found, "a file in a folder of yours", "name another")
+
+
+def _output_around(path: str | Path) -> str | None:
+    """The output of the pipeline that is, holds or lies in `path`."""
     here = Path.cwd().resolve()
+    target = (here / path).resolve()
+    places = {output: here / output for output in OUTPUTS}
+    return next((output for output, place in places.items() if _overlap(target, place)), None)
+
+
+def _overlap(first: Path, second: Path) -> bool:
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def _check_root(params: Params) -> None:
     for key, value in (("data.path", params.data.path), ("data.root", params.data.root)):
-        target = (here / value).resolve()
-        for output in OUTPUTS:
-            folder = here / output
-            if target == folder or target in folder.parents or folder in target.parents:
-                raise InputError(
-                    f"params.yaml, {key}",
-                    f"{value} holds or lies in {output}, which the pipeline writes",
-                    "a folder of inputs alone",
-                    "move the data to a folder of its own, e.g. data/mine, and name that",
-                )
+        if output := _output_around(value):
+            raise InputError(
+                f"params.yaml, {key}",
+                f"{value} holds or lies in {output}, which the pipeline writes",
+                "a folder of inputs alone",
+                "move the data to a folder of its own, e.g. data/mine, and name that",
+            )
 
 
 def _check_pulled(params: Params) -> None:
@@ -100,6 +123,11 @@ def _check_network(params: Params) -> None:
             "timm beside bmix",
             'install it: pip install "bmix[timm]", or choose small or a resnet',
         )
+    if is_timm(backbone):
+        # It imports torch, seconds that only the users of timm wait for.
+        from bmix.models.timm_models import pretrained_config
+
+        pretrained_config(backbone)
 
 
 def _check_weights(params: Params) -> None:
@@ -111,10 +139,16 @@ def _check_weights(params: Params) -> None:
             "none or a weights file for this backbone",
             "set model.weights to none, or model.backbone to resnet18 or resnet50",
         )
-    if weights not in ("none", "imagenet") and not Path(weights).is_file():
+    if weights in ("none", "imagenet"):
+        return
+    if not Path(weights).is_file():
         raise InputError(
             "params.yaml, model.weights",
             f"{weights} is not a file",
             "none, imagenet or the path of a weights file",
             f"correct it.{nearest(weights, ('none', 'imagenet'))}",
         )
+    # It imports torch, seconds that only the users of a weights file wait for.
+    from bmix.models.weights import read_weights
+
+    read_weights(Path(weights))

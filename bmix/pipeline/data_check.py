@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -55,7 +56,9 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     screen_overlap(manifest, data.path, data.overlap, "row" if data.source == "features" else "image")
     _refuse_lone_image(len(manifest.rows("train")), data.path)
     if memo is not None:
-        write_json(memo, {"state": state})
+        # Where it cannot be written the data is as good, and read again the next time.
+        with contextlib.suppress(OSError):
+            write_json(memo, {"state": state})
 
 
 def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
@@ -91,19 +94,19 @@ def _check_classes(params: Params, classes: list[str]) -> None:
             f"at most {len(classes)}, or 0 for one query per class",
             "set model.queries to 0",
         )
-    _check_matrix(params, classes)
+    _check_noise(params, classes)
 
 
-def _check_matrix(params: Params, classes: list[str]) -> None:
+def _check_noise(params: Params, classes: list[str]) -> None:
     path = Path(params.noise.matrix)
     if not path.is_file():
         raise InputError(
             "noise.matrix", f"{path} is not a file", "a CSV, which DVC tracks whatever noise.kind is", "correct it"
         )
-    if params.noise.kind == "class-dependent":
-        from bmix.noise_matrix import read_matrix
+    if params.noise.kind == "class-dependent" or len(classes) < 2:
+        from bmix.noise_matrix import noise_matrix
 
-        read_matrix(path, classes)
+        noise_matrix(params.noise, classes)
 
 
 def _state(params: Params) -> str:

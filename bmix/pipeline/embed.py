@@ -32,29 +32,45 @@ from bmix.randomness import keys
 
 PART_ROWS = 32
 """Images of one part: what a killed run loses at most."""
+OPTIONS = {"model.backbone": "--backbone", "model.weights": "--weights", "data.image_size": "--image-size"}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """`embed`: the images in data/prepared of the current folder as features."""
     from bmix.params import load_params
+    from bmix.pipeline.checks import check_output
 
     params = load_params()
+    output: Path = arguments.output
+    check_output(output)
     torch.set_num_threads(params.training.threads)
     manifest = read_manifest(Path("data/prepared"))
     if holds_features(manifest):
         raise InputError("data/prepared", "holds features", "images", "set data.source to images, and run dvc repro")
     classifier = frozen_backbone(arguments.backbone, arguments.weights, arguments.image_size)
-    embed(manifest, params.image_root, classifier, arguments.output, arguments.views, arguments.seed, arguments.augment)
-    print(f"{arguments.output} written; use it by data.source=features data.path={arguments.output}")
+    embed(manifest, params.image_root, classifier, output, arguments.views, arguments.seed, arguments.augment)
+    # The project's own folder cannot be data.root; any other folder of inputs will do as it is.
+    root = "" if output.parent == Path() else f" data.root={output.parent}"
+    print(f"{output} written; use it by data.source=features data.path={output}{root} model.backbone=identity")
 
 
 def frozen_backbone(backbone: str, weights: str, image_size: int) -> Classifier:
     """A backbone for `embed`, under a head that is not used, on the GPU where one is."""
     if backbone == "identity":
         raise InputError("--backbone", "is identity, which takes no images", "a backbone for images", "name another")
-    network = build_classifier(backbone, "linear", 1, weights, seed=0, image_size=image_size)
+    try:
+        network = build_classifier(backbone, "linear", 1, weights, seed=0, image_size=image_size)
+    except InputError as error:
+        raise InputError(*map(_by_options, (error.where, error.found, error.expected, error.remedy))) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Classifier(network, ClassifierSpec.of(backbone, "linear", image_size, ["unused"])).to(device).eval()
+
+
+def _by_options(text: str) -> str:
+    """What is said of params, said of the options that stand for them here."""
+    for key, option in OPTIONS.items():
+        text = text.replace(key, option)
+    return text
 
 
 @torch.inference_mode()
