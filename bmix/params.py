@@ -9,9 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bmix.errors import InputError, nearest
+from bmix.method.settings import LARGEST_ALPHA, LARGEST_SHARPNESS
 from bmix.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
 class Section(BaseModel):
@@ -26,8 +28,8 @@ class DataParams(Section):
     source: Literal["digits", "table", "voc", "coco", "deepfashion", "folder", "features"] = Field(
         description="where the data comes from"
     )
-    path: str = Field(min_length=1, description="the file or folder that names images and labels")
-    root: str = Field(min_length=1, description="the folder that holds the images; none outside it is read")
+    path: Place = Field(description="the file or folder that names images and labels")
+    root: Place = Field(description="the folder that holds the images; none outside it is read")
     splits: str = Field(
         min_length=1, description="auto, or which parts of the source make a split: train=train+val test=test"
     )
@@ -57,7 +59,7 @@ class NoiseParams(Section):
     rate: float = Field(
         ge=0, lt=1, description="τ, share of the labels that are hit; unused by none, single-positive, class-dependent"
     )
-    matrix: str = Field(min_length=1, description="class-dependent: the CSV of what each class turns into")
+    matrix: Place = Field(description="class-dependent: the CSV of what each class turns into")
     seed: Seed = Field(description="draws the labels that are hit and their replacements")
 
 
@@ -70,7 +72,7 @@ class ModelParams(Section):
     )
     head: Literal["linear", "mlp", "decoder"] = Field(description="what turns features into one logit per class")
     queries: int = Field(ge=0, le=10_000, description="of the decoder; 0: one per class; fewer: one per group of them")
-    weights: str = Field(min_length=1, description="none, imagenet (torchvision's, downloaded), or a weights file")
+    weights: Place = Field(description="none, imagenet (torchvision's, downloaded), or a weights file")
 
 
 class TrainingParams(Section):
@@ -111,9 +113,11 @@ class TrainingParams(Section):
 class MethodParams(Section):
     """BalanceMix; other recipes use alpha alone."""
 
-    alpha: float = Field(gt=0, description="α of Beta(α, α), eq. 5")
+    alpha: float = Field(gt=0, le=LARGEST_ALPHA, description="α of Beta(α, α), eq. 5")
     epsilon: float = Field(ge=0.5, le=1, description="ε, the re-labelling threshold of eq. 9")
-    sharpness: float = Field(ge=0, description="p is proportional to Score^-sharpness; 1 is eq. 4")
+    sharpness: float = Field(
+        ge=0, le=LARGEST_SHARPNESS, description="p is proportional to Score^-sharpness; 1 is eq. 4"
+    )
     trust_positives: bool = Field(description="count every given positive as clean")
     minority: bool = Field(description="mix with the minority sampler's images; off: with uniformly drawn ones")
     clean: bool = Field(description="manage labels at all (eq. 6-10)")
@@ -176,14 +180,17 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; InputError where it is missing or no YAML."""
+    """The content of a YAML file; InputError where it is missing, cannot be read or is no YAML."""
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             str(path), "no such file", "a YAML file", "run the command in the folder that holds it"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        found, remedy = f"cannot be read: {error.strerror}", "put the file there, with the right to read it"
+        raise InputError(str(path), found, "a YAML file", remedy) from error
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(str(path), f"not readable as YAML: {reason}", "valid YAML in UTF-8", "correct it") from error
 
@@ -191,7 +198,9 @@ def read_yaml(path: Path) -> Any:
 def parse_params(content: Any, where: str = "params.yaml") -> Params:
     """Check the content of a params file; every fault is reported at once."""
     if not isinstance(content, dict):
-        raise InputError(where, f"holds {type(content).__name__}", "a mapping of sections", "see the README's params")
+        found = "is empty" if content is None else "holds no sections"
+        remedy = "correct it, or have the last good one back: git checkout params.yaml"
+        raise InputError(where, found, f"the sections {', '.join(Params.model_fields)}", remedy)
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -200,15 +209,15 @@ def parse_params(content: Any, where: str = "params.yaml") -> Params:
             raise InputError(where, *faults[0]) from None
         found = "; ".join(fault for fault, _, _ in faults)
         expected = "; ".join(expected for _, expected, _ in faults)
-        remedies = list(dict.fromkeys(remedy for _, _, remedy in faults))
+        remedies = list(dict.fromkeys(remedy.removesuffix(".") for _, _, remedy in faults))
         raise InputError(where, found, expected, "; ".join(remedies)) from None
 
 
 def _explain(fault: Any) -> tuple[str, str, str]:
     key = ".".join(str(part) for part in fault["loc"])
     section = key.rpartition(".")[0]
-    siblings = [known for known in known_keys() if known.startswith(f"{section}.")] or known_keys()
-    if fault["type"] == "extra_forbidden":
+    siblings = _keys_of(section) or known_keys()
+    if fault["type"] in ("extra_forbidden", "invalid_key"):
         known = siblings if section else list(Params.model_fields)
         return f"unknown key {key}", f"one of {', '.join(known)}", f"rename or remove it.{nearest(key, known)}"
     if fault["type"] == "missing":
@@ -217,12 +226,19 @@ def _explain(fault: Any) -> tuple[str, str, str]:
         reason = str(fault["ctx"]["error"])
         return f"{key}: {reason}", "values that fit together", f"change one of the two in {key}"
     value = fault["input"]
+    if fault["type"] == "model_type":
+        found = "is empty" if value is None else f"is {value!r}"
+        return f"section {key} {found}", "keys with their values", "write " + ", ".join(_keys_of(key)) + " below it"
     hint = (
         nearest(str(value), fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
         if (fault["type"] == "literal_error")
         else ""
     )
     return f"{key} is {value!r}", fault["msg"].removeprefix("Input should be "), f"correct {key}{_meaning(key)}.{hint}"
+
+
+def _keys_of(section: str) -> list[str]:
+    return [key for key in known_keys() if key.startswith(f"{section}.")]
 
 
 def _meaning(key: str) -> str:
@@ -249,7 +265,7 @@ def apply_edits(content: dict[str, Any], edits: list[str]) -> dict[str, Any]:
             )
         try:
             edited.setdefault(section, {})[name] = parse_yaml(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise InputError(
                 f"--set {edit}", f"{value} is not readable as YAML", "a number, true, false or text", "put it in quotes"
             ) from error

@@ -243,7 +243,8 @@ def test_wrong_recipes_are_refused_with_file_and_key(tmp_path, changes, message)
         (None, "no such file"),
         ("a: [", "not readable as YAML"),
         ("!!python/object/apply:os.getcwd []", "not readable as YAML"),
-        ("- 1", "valid dictionary"),
+        ("- 1", "recipe.yaml: holds no keys\n  expected: the keys scenes, held_out"),
+        ("", "recipe.yaml: is empty\n"),
     ],
 )
 def test_files_that_are_no_recipe_are_refused(tmp_path, content, message):

@@ -126,13 +126,13 @@ def test_the_command_embeds_what_is_prepared(
         run(parser.parse_args(["--output", "set.npz", "--backbone", "identity"]))
     with pytest.raises(InputError, match=r"is no \.npz"):
         run(parser.parse_args(["--output", "set.csv", "--backbone", "small", "--weights", "none"]))
-    with pytest.raises(InputError, match="--output: .* lies in data/prepared"):
+    with pytest.raises(InputError, match=r"--output: .* lies in data/prepared"):
         run(parser.parse_args(["--output", "data/prepared/set.npz", "--backbone", "small", "--weights", "none"]))
     with pytest.raises(InputError) as caught:
         run(parser.parse_args(["--output", "set.npz", "--backbone", "small"]))
     assert caught.value.where == "--weights"
     assert caught.value.remedy.startswith("set --weights to none")
-    with pytest.raises(InputError, match="^--backbone: is 'smal'"):
+    with pytest.raises(InputError, match=r"^--backbone: is 'smal'"):
         run(parser.parse_args(["--output", "set.npz", "--backbone", "smal"]))
     write_manifest(Manifest(images.frame.assign(path=FEATURES_FILE), images.classes), Path("data/prepared"))
     with pytest.raises(InputError, match="holds features"):

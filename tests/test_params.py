@@ -48,6 +48,8 @@ def test_every_key_has_a_description() -> None:
         ("noise", "rate", True, "noise.rate is True", "valid number"),
         ("method", "epsilon", 0.3, "method.epsilon is 0.3", "greater than or equal to 0.5"),
         ("method", "alpha", 0, "method.alpha is 0", "greater than 0"),
+        ("method", "alpha", 1e308, "method.alpha is 1e+308", "less than or equal to 1000000"),
+        ("method", "sharpness", 1e308, "method.sharpness is 1e+308", "less than or equal to 1000"),
         ("method", "clean", 1, "method.clean is 1", "valid boolean"),
         ("training", "batch_size", 1, "training.batch_size is 1", "greater than or equal to 2"),
         ("training", "epochs", 2.5, "training.epochs is 2.5", "valid integer"),
@@ -98,19 +100,64 @@ def test_values_must_fit_together(content: dict[str, Any]) -> None:
     assert "medium 1000 is not below many 1000" in refused(content).found
 
 
-@pytest.mark.parametrize("text", ["", "- a list", "data: [1, 2"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "found", "remedy"),
+    [
+        ("", "is empty", "git checkout params.yaml"),
+        ("- a list", "holds no sections", "git checkout params.yaml"),
+        ("data: [1, 2", "not readable as YAML", "correct it"),
+        ("data: !!int no", "not readable as YAML", "correct it"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, found: str, remedy: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         load_params(path)
     assert caught.value.where == str(path)
+    assert caught.value.found.startswith(found)
+    assert caught.value.remedy.endswith(remedy)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.mkdir()
+    with pytest.raises(InputError, match=r"params\.yaml: cannot be read: Is a directory"):
+        load_params(path)
+    path.rmdir()
+    path.symlink_to("params.yaml")
+    with pytest.raises(InputError, match=r"params\.yaml: cannot be read: Too many levels of symbolic links"):
+        load_params(path)
+
+
+def test_a_section_without_keys_and_a_key_that_is_no_text_are_named(content: dict[str, Any]) -> None:
+    content["noise"] = None
+    content[5] = 5  # type: ignore[index]
+    error = refused(content)
+    assert error.found == "section noise is empty; unknown key 5"
+    assert error.expected == "keys with their values; one of data, noise, model, training, method, evaluate"
+    assert error.remedy == "write noise.kind, noise.rate, noise.matrix, noise.seed below it; rename or remove it"
+
+
+@pytest.mark.parametrize("key", ["data.path", "data.root", "noise.matrix", "model.weights"])
+def test_a_path_with_a_null_character_is_refused(content: dict[str, Any], key: str) -> None:
+    section, _, name = key.partition(".")
+    content[section][name] = "a\0b"
+    assert refused(content).found == f"{key} is 'a\\x00b'"
 
 
 def test_small_numbers_are_read_as_dvc_writes_them(tmp_path: Path, content: dict[str, Any]) -> None:
     # DVC writes 0.00001 as 1e-05 into dvc.lock, which YAML 1.1 calls text.
     assert parse_yaml("[1e-05, 1E5, -2.5e+3, .5e-1, 1e, e5]") == [1e-5, 1e5, -2500, 0.05, "1e", "e5"]
     assert apply_edits(content, ["training.learning_rate=1e-3"])["training"]["learning_rate"] == 1e-3
+
+
+def test_numbers_and_truths_are_those_of_yaml_1_2_as_dvc_reads_them() -> None:
+    from dvc.utils.serialize import parse_yaml as read_by_dvc
+
+    text = "[020, 0o17, 0x1F, -5, +3, 0, yes, on, No, true, FALSE, 12e03, 1.5, 1., -.5, .inf, -.INF, '020', 1e-05, ~]"
+    assert parse_yaml(text) == read_by_dvc(text, "text")
+    assert parse_yaml("[020, yes, 1:30]") == [20, "yes", "1:30"]
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -121,6 +168,9 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_edit_whose_value_is_no_yaml_is_refused(content: dict[str, Any]) -> None:
+    # A byte of the command line that is no text.
+    with pytest.raises(InputError, match=r"is not readable as YAML"):
+        apply_edits(content, ["noise.kind=\udc80"])
     with pytest.raises(InputError, match=r"^--set data.path=\[x: \[x is not readable as YAML"):
         apply_edits(content, ["data.path=[x"])
 

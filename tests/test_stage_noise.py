@@ -129,7 +129,8 @@ def test_a_class_that_loses_its_last_positive_is_refused(manifest: Manifest) -> 
 
 
 def test_mislabelling_needs_a_second_class(manifest: Manifest) -> None:
-    frame = manifest.frame.assign(labels=[["cat"]] * len(manifest.frame))
+    frame = manifest.frame.copy()
+    frame["labels"] = [["cat"] for _ in range(len(frame))]
     write_manifest(Manifest(frame, ["cat"]), PREPARED)
     with pytest.raises(InputError, match=r"noise\.kind: mislabel, and the data has one class"):
         run("noise.kind=mislabel")

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from bmix.data.manifest import validate
 from bmix.data.verify import verify
-from bmix.data.verify import verify
 from bmix.data.voc import CLASSES, part_lists, read_voc, year_folder
 from bmix.errors import InputError
 from tests.data.voc import write_voc_devkit

@@ -6,7 +6,7 @@ The digits are scikit-learn's 1,797 handwritten originals of 8×8 pixels. Those 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -83,13 +83,21 @@ def check_recipe(path: Path) -> Recipe:
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the recipe of the scenes", "correct data.path") from error
     except ValidationError as error:
-        faults = [(".".join(map(str, fault["loc"])), fault) for fault in error.errors()]
-        found = "; ".join(f"{key} is {fault['input']!r}" if key else "a fault" for key, fault in faults)
-        expected = "; ".join(f"{key}: {fault['msg']}".removeprefix(": ") for key, fault in faults)
-        raise InputError(str(path), found, expected, remedy) from None
+        found, expected = zip(*map(_explain, error.errors()), strict=True)
+        raise InputError(str(path), "; ".join(found), "; ".join(expected), remedy) from None
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(str(path), f"not readable as YAML: {reason}", "valid YAML in UTF-8", remedy) from error
+
+
+def _explain(fault: Any) -> tuple[str, str]:
+    """What was found and what was expected."""
+    key = ".".join(map(str, fault["loc"]))
+    if key:
+        return f"{key} is {fault['input']!r}", f"{key}: {fault['msg']}"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"]), "values that fit together"
+    return "is empty" if fault["input"] is None else "holds no keys", f"the keys {', '.join(Recipe.model_fields)}"
 
 
 def compose(recipe_path: Path, seed: int, image_size: int, images_folder: Path) -> tuple[pd.DataFrame, list[str]]:
