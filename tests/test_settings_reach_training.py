@@ -1,8 +1,9 @@
-"""Every setting of the method and of the plan has the effect on a run that its formula says."""
+"""The settings of the method and of the plan have the effect on a run that their formulas say."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from bmix.data.augment import gentle
+from bmix.method.ledger import Ledger
 from bmix.method.refine import AMBIGUOUS, CLEAN, RELABELLED
 from bmix.method.settings import MethodSettings
+from bmix.randomness import keys
 from bmix.recipes.balancemix import BalanceMix
 from bmix.recipes.base import Audit
 from bmix.training.loop import Trainer
@@ -116,6 +120,33 @@ def test_the_closing_verdicts_are_those_of_the_closing_audit(views: str) -> None
         assert ledger.mixtures.means[given, 0, 1].item() == pytest.approx(mean, abs=0.01)
 
 
+@pytest.mark.parametrize("views", ["step", "epoch"])
+def test_the_closing_audit_is_by_the_final_weights(tiny: tuple[list[Path], np.ndarray], views: str) -> None:
+    trainer = train(build_run(*tiny, settings=MethodSettings(audit=views), seed=5))
+    close = trainer.recipe.close
+    seen: list[Audit] = []
+
+    def watched(audit: Audit | None, confidence: Callable[[Tensor], Tensor] | None) -> Ledger:
+        assert audit is not None
+        assert (confidence is None) == (views == "epoch")
+        seen.append(audit)
+        return close(audit, confidence)
+
+    trainer.recipe.close = watched  # type: ignore[method-assign]
+    trainer.close()
+    images = trainer.images.read(torch.arange(60))
+    shown = [images]
+    if views == "epoch":
+        shown = [gentle(images, keys(np.arange(60), 5, "view", "closing", view)) for view in range(2)]
+    probability_VNK = [trainer.classifier.predict(view) for view in shown]
+    for n in range(60):
+        for k in range(3):
+            said = [float(probability_NK[n, k]) for probability_NK in probability_VNK]
+            losses = [-math.log(p if trainer.recipe.given_NK[n, k] else 1 - p) for p in said]
+            assert float(seen[0].confidence_NK[n, k]) == pytest.approx(sum(said) / len(said), abs=1e-5)
+            assert float(seen[0].losses_NK[n, k]) == pytest.approx(sum(losses) / len(losses), abs=1e-4)
+
+
 def updates(trainer: Trainer, learning_rates: list[float]) -> list[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
     """Each update's weights before, gradients and weights after, all float64."""
     parameters = list(trainer.classifier.parameters())
@@ -168,7 +199,7 @@ def test_adamw_has_the_weight_decay_of_the_plan(tiny: tuple[list[Path], np.ndarr
 def test_the_cosine_goes_on_from_step_to_step(tiny: tuple[list[Path], np.ndarray], optimizer: str) -> None:
     trainer = build_run(*tiny, epochs=3, optimizer=optimizer, learning_rate=0.02)
     update = trainer.engine.update
-    used = []
+    used: list[float] = []
 
     def watched(loss: Tensor, learning_rate: float, share: float = 1.0) -> None:
         update(loss, learning_rate, share)
