@@ -16,9 +16,9 @@ _REJECTION_ROUNDS = 12
 
 
 def inject(
-    labels: np.ndarray, kind: str, rate: float, rng: np.random.Generator, matrix: np.ndarray | None = None
+    labels: Any, kind: str, rate: float, rng: np.random.Generator, matrix: np.ndarray | None = None
 ) -> np.ndarray:
-    """Noisy labels (N, K) uint8 from true ones (N, K) of 0 and 1, any dtype; the input stays as it is.
+    """Noisy labels (N, K) uint8 from true ones (N, K) of 0 and 1, array or tensor of any dtype; these stay as they are.
 
     - `none`: a copy.
     - `mislabel` (eq. 11): each positive is hit with probability `rate`; a hit class i turns absent, and a class j that
@@ -56,12 +56,13 @@ def inject(
     return labels_NK.copy()
 
 
-def transition(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | None = None) -> np.ndarray:
-    """How labels changed: int64 (K, 2, 2), labels of each class counted by [class, true value, given value].
+def transition(true: Any, given: Any, ignored: Any = None) -> np.ndarray:
+    """How labels (N, K) changed: int64 (K, 2, 2), those of each class counted by [class, true value, given value].
 
     ignored: bool (N, K), the cells to leave out of every count; None for none.
     """
     true_NK, given_NK = _checked(true, "true labels"), _checked(given, "given labels")
+    ignored = None if ignored is None else _as_array(ignored)
     for name, other in (("given labels", given_NK), ("ignored cells", ignored)):
         if other is not None and other.shape != true_NK.shape:
             expected = f"that of the true labels, {true_NK.shape}"
@@ -81,7 +82,7 @@ def transition(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | None =
     return counts
 
 
-def measured_rates(true: np.ndarray, given: np.ndarray, ignored: np.ndarray | None = None) -> dict[str, Any]:
+def measured_rates(true: Any, given: Any, ignored: Any = None) -> dict[str, Any]:
     """What noise did to the labels (N, K), as counts and shares ready for JSON, over all classes and `per_class`.
 
     `removed` positives turned absent and `added` negatives turned present; `changed` is their sum. `removed_rate` is a
@@ -274,9 +275,17 @@ def _positives(labels_NK: np.ndarray) -> np.ndarray:
     return np.flatnonzero(labels_NK.view(bool))
 
 
-def _checked(labels: np.ndarray, where: str) -> np.ndarray:
+def _as_array(labels: Any) -> np.ndarray:
+    # numpy takes no tensor that has gradients, lies on a GPU or is of a type of its own.
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu()
+        labels = labels.float() if str(labels.dtype) == "torch.bfloat16" else labels
+    return np.asarray(labels)
+
+
+def _checked(labels: Any, where: str) -> np.ndarray:
     """The labels as uint8, in row-major order; InputError where they are not a matrix of 0 and 1."""
-    array = np.asarray(labels)
+    array = _as_array(labels)
     if array.ndim != 2:
         raise InputError(where, f"{array.ndim} dimensions", "a matrix (images, classes)", "pass one row per image")
     rows = max(1, _LABELS_AT_ONCE // max(1, array.shape[1]))

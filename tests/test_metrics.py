@@ -132,6 +132,32 @@ def test_refuses_bad_input() -> None:
         average_precision(np.zeros((1, 2)), np.array([[0, 2]]))
 
 
+@pytest.mark.parametrize("scores", [[["0.5"], ["0.7"]], [[0.5 + 1j], [0.7]], [[None], [0.7]]])
+def test_scores_that_are_no_real_numbers_are_refused(scores: list[list[object]]) -> None:
+    with pytest.raises(InputError, match=r"scores: type .*\n.*real numbers"):
+        average_precision(scores, [[0], [1]])
+
+
+def test_labels_that_are_no_numbers_are_refused() -> None:
+    for labels in ([["0"], ["1"]], [[0j], [1j]]):
+        with pytest.raises(InputError, match=r"labels: type .*\n.*real numbers"):
+            average_precision([[0.5], [0.7]], labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_scores_and_labels_stay_as_they_are(dtype: torch.dtype, classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores_NK = torch.rand(40, classes, generator=generator).to(dtype)
+    labels_NK = torch.randint(-1, 2, (40, classes), generator=generator, dtype=torch.int8)
+    passed_NK, labels_too_NK = scores_NK.clone().requires_grad_(), labels_NK.clone()
+    average_K = average_precision(passed_NK, labels_too_NK)
+    precision_recall_curves(passed_NK, labels_too_NK, 20)
+    assert torch.equal(passed_NK.detach(), scores_NK)
+    assert torch.equal(labels_too_NK, labels_NK)
+    assert average_K.tolist() == average_precision(scores_NK.double().numpy(), labels_NK.numpy()).tolist()
+
+
 def test_means_over_groups_leave_out_and_count_unmeasured_classes() -> None:
     ap = np.array([0.9, 0.8, 0.6, np.nan, 0.2])
     means = mean_average_precision(ap, [20000, 10000, 1000, 999, 3])

@@ -38,7 +38,7 @@ def test_the_generator_decides_and_moves_on() -> None:
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("alpha", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("alpha", [0.0, -1.0, math.nan, math.inf, 1.1e6, 1e308])
 def test_an_unusable_alpha_is_refused(alpha: float) -> None:
     with pytest.raises(InputError, match=r"method\.alpha"):
         mixing_coefficient(alpha, 3, torch.Generator())
@@ -65,3 +65,28 @@ def test_labels_of_any_type_mix_to_float32_and_half_precision_stays() -> None:
     assert mix(first, second, torch.tensor([0.75])).tolist() == [[0.75, 0.0]]
     images = torch.ones(1, 3, 2, 2, dtype=torch.bfloat16)
     assert mix(images, images, torch.tensor([0.75])).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_arguments_stay_as_they_are_and_gradients_reach_both(dtype: torch.dtype) -> None:
+    arguments = [torch.ones(2, 3, dtype=dtype), torch.zeros(2, 3, dtype=dtype), torch.tensor([0.75, 0.5])]
+    first, second, coefficient_B = (each.clone() for each in arguments)
+    mix(first.requires_grad_(), second.requires_grad_(), coefficient_B).sum().backward()
+    assert first.grad is not None
+    assert second.grad is not None
+    assert first.grad.tolist() == [[0.75] * 3, [0.5] * 3]
+    assert second.grad.tolist() == [[0.25] * 3, [0.5] * 3]
+    for before, after in zip(arguments, (first, second, coefficient_B), strict=True):
+        assert torch.equal(before, after.detach())
+
+
+def test_shapes_that_do_not_match_are_refused() -> None:
+    with pytest.raises(InputError, match=r"second of the pairs: shape \(1, 3\) beside first of shape \(2, 3\)"):
+        mix(torch.ones(2, 3), torch.ones(1, 3), torch.tensor([0.7, 0.7]))
+    with pytest.raises(InputError, match=r"coefficient: shape \(1,\) beside pairs of shape \(2,\)"):
+        mix(torch.ones(2, 3), torch.ones(2, 3), torch.tensor([0.7]))
+
+
+def test_the_largest_alpha_halves() -> None:
+    coefficient_B = mixing_coefficient(1e6, 100, torch.Generator().manual_seed(0))
+    assert coefficient_B.tolist() == pytest.approx([0.5] * 100, abs=5e-3)

@@ -299,3 +299,80 @@ def test_an_empty_histogram_gives_degenerate_mixtures() -> None:
     mixtures = fit_histogram(LossHistogram(3))
     assert mixtures.degenerate.all()
     assert mixtures.means.shape == (2, 3, 2)
+
+
+FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_losses_of_any_float_type_fit_alike_and_stay_as_they_are(dtype: torch.dtype) -> None:
+    losses_NK, given_NK = random_problem()
+    rounded_NK = losses_NK.to(dtype)
+    passed_NK, wide_NK = rounded_NK.clone(), rounded_NK.float()
+    mixtures, expected = fit_loss_mixtures(passed_NK, given_NK), fit_loss_mixtures(wide_NK, given_NK)
+    for name, tensor in mixtures.state().items():
+        assert torch.equal(tensor, expected.state()[name]), name
+    p_clean_NK = mixtures.clean_probability(passed_NK, given_NK)
+    assert p_clean_NK.dtype == torch.float32
+    assert torch.allclose(p_clean_NK, expected.clean_probability(wide_NK, given_NK), atol=1e-6)
+    assert torch.equal(passed_NK, rounded_NK)
+
+
+def test_losses_that_want_gradients_are_fitted_as_numbers() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    wanting_NK, given_too_NK = losses_NK.clone().requires_grad_(), given_NK.float().requires_grad_()
+    mixtures = fit_loss_mixtures(wanting_NK, given_too_NK)
+    assert torch.equal(mixtures.means, fit_loss_mixtures(losses_NK, given_NK).means)
+    p_clean_NK = mixtures.clean_probability(wanting_NK, given_too_NK)
+    assert not p_clean_NK.requires_grad
+    assert torch.equal(p_clean_NK, mixtures.clean_probability(losses_NK, given_NK))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"),
+    [
+        # Each plus 2^-10 rounds to a power of two in one type and stays below it in the other.
+        (torch.float64, 8 - 2**-10 - 1e-9),
+        (torch.bfloat16, 0.5 - 2**-9),
+        (torch.float16, 4 - 2**-8 - 2**-9),
+    ],
+)
+def test_a_largest_loss_just_below_a_power_of_two_is_counted_in_its_class(dtype: torch.dtype, largest: float) -> None:
+    losses_NK = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)).mul(largest).to(dtype)
+    losses_NK[:20] = largest
+    given_NK = torch.arange(60)[:, None].expand(60, 2) % 2 == 0
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    assert mixtures.counts.tolist() == [[30, 30], [30, 30]]
+    total = (mixtures.weights * mixtures.means).sum(dim=-1)
+    assert total[1].tolist() == pytest.approx(losses_NK[::2].double().mean(dim=0).tolist(), rel=1e-4)
+    assert total[0].tolist() == pytest.approx(losses_NK[1::2].double().mean(dim=0).tolist(), rel=1e-4)
+
+
+def test_a_loss_beyond_float32_is_refused() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    losses_NK = losses_NK.double()
+    losses_NK[3, 1] = 1e39
+    for act in (fit_loss_mixtures, mixtures.clean_probability):
+        with pytest.raises(InputError, match=r"index 3, class at index 1: 1e\+39\n.*range of float32"):
+            act(losses_NK, given_NK)
+
+
+@pytest.mark.parametrize("wrong", [torch.tensor(-1), torch.tensor(2), torch.tensor(0.5), torch.tensor(math.nan)])
+def test_given_labels_other_than_0_and_1_are_refused(wrong: torch.Tensor) -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=2)
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    labels_NK = given_NK.to(wrong.dtype)
+    labels_NK[5, 1] = wrong
+    for act in (fit_loss_mixtures, mixtures.clean_probability):
+        with pytest.raises(InputError, match=r"given label at index \(5, 1\): "):
+            act(losses_NK, labels_NK)
+
+
+def test_losses_of_other_classes_than_the_mixtures_are_refused() -> None:
+    losses_NK, given_NK = random_problem(images=80, classes=3)
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    with pytest.raises(InputError, match=r"losses: 1 classes\n.*3 classes"):
+        mixtures.clean_probability(losses_NK[:, :1], given_NK[:, :1])
+    with pytest.raises(InputError, match=r"shape \(80, 3\) beside given labels of shape \(40, 3\)"):
+        mixtures.clean_probability(losses_NK, given_NK[:40])

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -322,3 +323,26 @@ def test_labels_of_another_shape_are_refused() -> None:
         inject(np.zeros(4), "flip", 0.1, np.random.default_rng(0))
     with pytest.raises(InputError, match=r"shape \(2, 3\)"):
         measured_rates(np.zeros((2, 2)), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.uint8, torch.bool]
+)
+def test_tensors_count_as_arrays_and_stay_as_they_are(dtype: torch.dtype) -> None:
+    labels_NK = long_tailed(200, 4)
+    tensor_NK = torch.from_numpy(labels_NK).to(dtype)
+    passed_NK = tensor_NK.clone().requires_grad_(dtype.is_floating_point)
+    matrix_KK = np.full((4, 4), 0.25)
+    for kind in KINDS:
+        found, expected = (
+            inject(each, kind, 0.3, np.random.default_rng(0), matrix_KK) for each in (passed_NK, labels_NK)
+        )
+        assert np.array_equal(found, expected), kind
+    assert torch.equal(passed_NK.detach(), tensor_NK)
+    ignored_NK = torch.zeros(200, 4, dtype=torch.bool)
+    assert np.array_equal(transition(passed_NK, passed_NK, ignored_NK), transition(labels_NK, labels_NK))
+
+
+def test_a_bfloat16_label_other_than_0_and_1_is_refused() -> None:
+    with pytest.raises(InputError, match=r"row 0, class at index 1: 0\.5"):
+        inject(torch.tensor([[1, 0.5]], dtype=torch.bfloat16), "flip", 0.3, np.random.default_rng(0))

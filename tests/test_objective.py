@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from bmix.errors import InputError
 from bmix.method.objective import balancemix_loss, confidence, label_losses
 
 
@@ -57,3 +58,33 @@ def test_gradient_is_the_weighted_difference_of_confidence_and_target() -> None:
     expected = weight * (confidence(logits.detach()) - targets) / 4
     assert logits.grad is not None
     assert torch.allclose(logits.grad, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_arguments_stay_as_they_are_and_gradients_reach_the_logits(dtype: torch.dtype) -> None:
+    arguments = torch.rand(3, 4, 3, generator=torch.Generator().manual_seed(3)).to(dtype)
+    logits, targets, weight = (each.clone() for each in arguments)
+    loss = balancemix_loss(logits.requires_grad_(), targets, weight)
+    loss.backward()
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+    assert logits.grad is not None
+    expected = (weight * (confidence(logits.detach()) - targets) / 4).to(dtype)
+    assert torch.allclose(logits.grad, expected, atol=1e-2 if dtype.itemsize == 2 else 1e-6)
+    for before, after in zip(arguments, (logits, targets, weight), strict=True):
+        assert torch.equal(before, after.detach())
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    logits = torch.zeros(4, 3)
+    with pytest.raises(InputError, match=r"labels: shape \(4, 1\) beside logits of shape \(4, 3\)"):
+        balancemix_loss(logits, torch.zeros(4, 1))
+    with pytest.raises(InputError, match=r"weight: shape \(4, 1\) beside logits of shape \(4, 3\)"):
+        balancemix_loss(logits, torch.zeros(4, 3), torch.ones(4, 1))
+    with pytest.raises(InputError, match=r"labels: shape \(3,\) beside logits of shape \(4, 3\)"):
+        label_losses(logits, torch.zeros(3))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3,)])
+def test_a_batch_without_a_mean_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"logits: shape .*\n.*of one instance or more"):
+        balancemix_loss(torch.zeros(shape), torch.zeros(shape))

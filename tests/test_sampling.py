@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,3 +219,70 @@ def test_the_generator_decides_the_draws() -> None:
 def test_unusable_probabilities_are_refused(probability: list[float]) -> None:
     with pytest.raises(InputError, match="sampling probabilities"):
         draw(torch.tensor(probability), 3, torch.Generator())
+
+
+def pieces() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    confidence_NK, given_NK = random_problem(2)
+    presence_K, absence_K = class_confidence(confidence_NK, given_NK)
+    return confidence_NK, given_NK, presence_K, absence_K, instance_scores(given_NK, presence_K, absence_K)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_arguments_stay_as_they_are_and_no_gradient_flows(dtype: torch.dtype, gradients: bool) -> None:
+    confidence_NK, given_NK, presence_K, absence_K, scores_N = (each.to(dtype) for each in pieces())
+    probability_N = torch.full((30,), 1 / 30, dtype=dtype)
+    calls: list[tuple[Callable[..., Any], list[torch.Tensor]]] = [
+        (lambda *passed: RareLabels.of(*passed).index, [given_NK]),
+        (class_confidence, [confidence_NK, given_NK]),
+        (instance_scores, [given_NK, presence_K, absence_K]),
+        (sampling_probability, [scores_N]),
+        (lambda probability: draw(probability, 5, torch.Generator().manual_seed(0)), [probability_N]),
+    ]
+    for act, arguments in calls:
+        passed = [each.clone().requires_grad_(gradients) for each in arguments]
+        results = act(*passed)
+        for result in results if isinstance(results, tuple) else (results,):
+            assert not result.requires_grad
+        for before, after in zip(arguments, passed, strict=True):
+            assert torch.equal(before, after.detach())
+        for found, expected in zip(results, act(*arguments), strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_confidences_and_labels_of_different_shapes_are_refused() -> None:
+    confidence_NK, given_NK, presence_K, absence_K, _ = pieces()
+    for wrong_NK in (confidence_NK[:20], confidence_NK[:, :2], confidence_NK[0]):
+        with pytest.raises(InputError, match=r"confidence: shape .* beside given labels of shape \(30, 4\)"):
+            class_confidence(wrong_NK, given_NK)
+    with pytest.raises(InputError, match=r"absence: shape \(3,\) beside classes of shape \(4,\)"):
+        instance_scores(given_NK, presence_K, absence_K[:3])
+    with pytest.raises(InputError, match=r"given labels: shape \(30,\)"):
+        RareLabels.of(given_NK[:, 0])
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -0.01, 1.01, math.inf])
+def test_confidences_outside_0_to_1_are_refused(wrong: float) -> None:
+    confidence_NK, given_NK, presence_K, absence_K, _ = pieces()
+    confidence_NK[7, 2] = presence_K[1] = wrong
+    with pytest.raises(InputError, match=r"confidence at index \(7, 2\): "):
+        class_confidence(confidence_NK, given_NK)
+    with pytest.raises(InputError, match=r"presence at index \(1,\): "):
+        instance_scores(given_NK, presence_K, absence_K)
+
+
+def test_given_labels_other_than_0_and_1_are_refused() -> None:
+    labels_NK = pieces()[1].int()
+    labels_NK[4, 3] = -1
+    with pytest.raises(InputError, match=r"given label at index \(4, 3\): -1"):
+        RareLabels.of(labels_NK)
+
+
+@pytest.mark.parametrize("sharpness", [math.nan, math.inf, -0.5, 1000.1, 1e308])
+def test_a_sharpness_out_of_range_is_refused(sharpness: float) -> None:
+    with pytest.raises(InputError, match=r"method\.sharpness: .*\n.*from 0 to 1000"):
+        sampling_probability(torch.tensor([0.0, 1.0]), sharpness)
+
+
+def test_the_largest_sharpness_leaves_numbers() -> None:
+    assert sampling_probability(torch.tensor([0.0, 1.0, 1e6]), 1000).tolist() == [1, 0, 0]

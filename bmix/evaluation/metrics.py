@@ -27,7 +27,8 @@ def average_precision(scores_NK: Any, labels_NK: Any) -> np.ndarray:
         (K,) float64 in (0, 1]; NaN for a class without a positive.
 
     Raises:
-        InputError: shapes that differ or are not (N, K), a score that is not finite, a label outside {-1, 0, 1}.
+        InputError: shapes that differ or are not (N, K), a score that is no finite real number, a label other than
+            -1, 0 and 1.
     """
     scores_KN, labels_KN = _by_class(scores_NK, labels_NK)
     average_K = np.full(len(scores_KN), np.nan)
@@ -160,6 +161,9 @@ def _as_array(values: Any) -> np.ndarray:
 def _by_class(scores_NK: Any, labels_NK: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both matrices checked, class by class in memory: (K, N) float and (K, N) int8."""
     scores, labels = _as_array(scores_NK), _as_array(labels_NK)
+    for name, array, kinds in (("scores", scores, "biuf"), ("labels", labels, "biufO")):
+        if array.dtype.kind not in kinds:
+            raise InputError(name, f"type {array.dtype}", "real numbers", f"turn the {name} into numbers first")
     if scores.ndim != 2 or scores.shape != labels.shape:
         raise InputError(
             "average precision",

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from bmix.errors import InputError
+from bmix.method.checks import check_given
 
 # Losses are binned by the upper bits of float32(loss + OFFSET): linear bins near zero, logarithmic ones above. A power
 # of two, so that bins start on an octave; no more than the smallest standard deviation that a mixture may have (1e-3).
@@ -26,6 +27,7 @@ _QUANTILES = 256
 # A bin's count and the sum of its losses' low bits share one integer: count · 2^38 + sum.
 _COUNT_SHIFT = 38
 _MAX_IMAGES = 2 ** (_COUNT_SHIFT - _LOW_BITS)
+_LARGEST_LOSS = torch.finfo(torch.float32).max
 _LABELS_AT_ONCE = 2**17
 _BINS_AT_ONCE = 2**17
 
@@ -96,6 +98,7 @@ class LossHistogram:
         self._counts = torch.zeros(2 * number_of_classes, 0, dtype=torch.int64, device=device)
 
     @one_thread()
+    @torch.no_grad()
     def add(
         self,
         losses_BK: Tensor,
@@ -106,9 +109,11 @@ class LossHistogram:
     ) -> None:
         """Count the losses (B, K) float of the given labels (B, K), bool or 0/1, both on the histogram's device.
 
-        Raises InputError for NaN, infinite or negative losses, naming class and image by `class_names` and `image_ids`
-        (of this batch), or by index where these are not given; for another number of classes; for more than 2^24 images
-        in all. Nothing of such a batch is counted.
+        Losses are counted in float32, those of narrower types widened first; no gradients flow.
+
+        Raises InputError for losses that are NaN, negative or beyond float32, naming class and image by `class_names`
+        and `image_ids` (of this batch), or by index where these are not given; for given labels other than 0 and 1; for
+        another number of classes; for more than 2^24 images in all. Nothing of such a batch is counted.
         """
         largest = check_losses(losses_BK, given_BK, image_ids, class_names)
         if not losses_BK.numel():
@@ -137,7 +142,8 @@ class LossHistogram:
         images = max(1, _LABELS_AT_ONCE // losses_BK.shape[1])
         shifted, low_bits = (torch.empty(0, dtype=kind, device=counts.device) for kind in (torch.float32, torch.int32))
         for losses, given in zip(losses_BK.split(images), given_BK.split(images), strict=True):
-            torch.add(losses, OFFSET, out=shifted.resize_(losses.shape))
+            wide = losses.to(torch.promote_types(losses.dtype, torch.float32))
+            torch.add(wide, OFFSET, out=shifted.resize_(losses.shape))
             bits = shifted.view(torch.int32)
             torch.bitwise_and(bits, (1 << _LOW_BITS) - 1, out=low_bits.resize_(losses.shape))
             bits >>= _LOW_BITS
@@ -162,7 +168,7 @@ class LossHistogram:
 
     def _reach(self, largest: float) -> None:
         """Make bins for losses up to `largest`."""
-        bits = (torch.tensor(largest, dtype=torch.float32) + OFFSET).view(torch.int32)
+        bits = torch.tensor(largest + OFFSET, dtype=torch.float32).view(torch.int32)
         octaves = ((int(bits) - _OFFSET_BITS) >> 23) + 1
         missing = octaves * _BINS_PER_OCTAVE - self._counts.shape[1]
         if missing > 0:
@@ -172,7 +178,8 @@ class LossHistogram:
 def check_losses(
     losses_NK: Tensor, given_NK: Tensor, image_ids: Sequence[str] | None, class_names: Sequence[str] | None
 ) -> float:
-    """The largest loss, 0 without any; InputError where one is NaN, infinite or negative, or the shapes differ."""
+    """The largest loss, 0 without any; InputError where one is NaN, negative or beyond float32, a given label is not 0
+    or 1, or the shapes differ."""
     if losses_NK.ndim != 2 or losses_NK.shape != given_NK.shape:
         raise InputError(
             "losses",
@@ -180,18 +187,19 @@ def check_losses(
             "both (images, classes)",
             "pass one loss for every given label",
         )
+    check_given(given_NK)
     if not losses_NK.numel():
         return 0.0
     least, largest = (each.item() for each in losses_NK.aminmax())
-    if least >= 0 and largest < float("inf"):
+    if least >= 0 and largest <= _LARGEST_LOSS:
         return largest
-    image, label = (~((losses_NK >= 0) & (losses_NK < torch.inf))).nonzero()[0].tolist()
+    image, label = (~((losses_NK >= 0) & (losses_NK <= _LARGEST_LOSS))).nonzero()[0].tolist()
     image_name = f"image {image_ids[image]}" if image_ids is not None else f"image at index {image}"
     class_name = f"class {class_names[label]}" if class_names is not None else f"class at index {label}"
     raise InputError(
         f"loss of {image_name}, {class_name}",
         str(losses_NK[image, label].item()),
-        "a finite loss, 0 or more",
+        "a finite loss, 0 or more, in the range of float32",
         "lower training.learning_rate, or look whether this image holds numbers that are not finite",
     )
 

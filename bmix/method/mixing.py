@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from bmix.errors import InputError
+from bmix.method.checks import check_shape
+from bmix.method.settings import LARGEST_ALPHA
 
 
 def mixing_coefficient(alpha: float, size: int, generator: torch.Generator) -> Tensor:
     """Eq. 5: λ = max(λ', 1 - λ') with λ' ~ Beta(α, α), one for each of `size` pairs.
 
-    Returns (size,) float32 in [0.5, 1] on the generator's device. α must be finite and above 0 (InputError). torch
-    draws no Beta numbers from an explicit generator; numpy does, seeded by one number drawn from `generator`.
+    Returns (size,) float32 in [0.5, 1] on the generator's device. α must be above 0 and at most 10^6 (InputError).
+    torch draws no Beta numbers from an explicit generator; numpy does, seeded by one number drawn from `generator`.
     """
-    if not (math.isfinite(alpha) and alpha > 0):
-        raise InputError("method.alpha", str(alpha), "a finite number above 0", "correct method.alpha")
+    if not 0 < alpha <= LARGEST_ALPHA:
+        expected = f"a number above 0, at most {LARGEST_ALPHA:.0f}"
+        raise InputError("method.alpha", str(alpha), expected, "correct method.alpha")
     seed = torch.randint(2**63 - 1, (1,), device=generator.device, generator=generator)
     drawn = np.random.default_rng(int(seed)).beta(alpha, alpha, size)
     return torch.from_numpy(np.maximum(drawn, 1 - drawn).astype(np.float32)).to(generator.device)
@@ -29,7 +30,10 @@ def mix(first: Tensor, second: Tensor, coefficient: Tensor) -> Tensor:
 
     Takes two tensors of one shape (B, ...) and coefficients (B,) in [0.5, 1]; serves images and labels alike. The
     result has the first's floating type, float32 for bool and integers. Where both agree it is exactly their value.
+    Gradients flow to both. Shapes that do not match raise InputError.
     """
+    check_shape("second of the pairs", second.shape, "first", first.shape)
+    check_shape("coefficient", coefficient.shape, "pairs", first.shape[:1])
     if not first.is_floating_point():
         first = first.float()
     weight = coefficient.to(first).reshape(-1, *[1] * (first.ndim - 1))

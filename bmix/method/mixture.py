@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from bmix.errors import InputError
 from bmix.method.loss_histogram import LossHistogram, check_losses, one_thread
 from bmix.method.mixture_fit import ADDED_VARIANCE, likeliest_mixtures
 
@@ -31,23 +32,30 @@ class LossMixtures:
     counts: Tensor
 
     @one_thread()
+    @torch.no_grad()
     def clean_probability(self, losses_NK: Tensor, given_NK: Tensor) -> Tensor:
         """p_G of eq. 8: the posterior of the component with the smaller mean at each label's loss.
 
         Takes losses (N, K) float and given labels (N, K), bool or 0/1; returns (N, K) float32 in [0, 1], and 1 for
         every label whose mixture is degenerate. Computed from log-densities, so that it holds far out in the tails. It
         is eq. 8 as printed, and so not monotone in the loss: where component 0 is the narrower one, a loss far BELOW
-        its mean is again more likely under the wide component 1. Losses that are negative or not finite raise
-        InputError.
+        its mean is again more likely under the wide component 1. No gradients flow.
+
+        Raises InputError for losses that are negative or not finite, given labels other than 0 and 1, and shapes that
+        are not one (N, K) with the mixtures' K.
         """
         check_losses(losses_NK, given_NK, None, None)
+        classes = self.degenerate.shape[1]
+        if losses_NK.shape[1] != classes:
+            found, expected = f"{losses_NK.shape[1]} classes", f"{classes} classes, as the mixtures have"
+            raise InputError("losses", found, expected, "pass the losses of every class")
         curve_2K = self._log_odds()
         p_clean_NK = torch.empty(losses_NK.shape, dtype=torch.float32, device=losses_NK.device)
         images = max(1, _LABELS_AT_ONCE // max(1, losses_NK.shape[1]))
         parts = zip(p_clean_NK.split(images), losses_NK.split(images), given_NK.split(images), strict=True)
         for p_clean, losses, given in parts:
             centre, constant, slope, square = (each[0] for each in curve_2K)
-            x = losses.double().sub_(centre)
+            x = losses.to(torch.float64, copy=True).sub_(centre)
             p_clean.copy_(torch.addcmul(slope, x, square).mul_(x).add_(constant)).sigmoid_()
             # Given positives are few: all are computed as negatives first, then these once more.
             label, of_class = given.nonzero().unbind(1)
@@ -94,10 +102,10 @@ def fit_loss_mixtures(
     """Fit the 2K mixtures of eq. 6-7 to losses that lie in memory: `fit_histogram` of one batch.
 
     Takes the BCE losses (N, K), finite and not negative, and the given labels (N, K), bool or 0/1, on any one device;
-    the result lies there.
+    the result lies there. No gradients flow.
 
     Raises InputError for NaN, infinite or negative losses, naming class and image by `class_names` and `image_ids`, or
-    by index where these are not given.
+    by index where these are not given; for given labels other than 0 and 1, and for shapes that differ.
     """
     histogram = LossHistogram(losses_NK.shape[-1], losses_NK.device)
     histogram.add(losses_NK, given_NK, image_ids=image_ids, class_names=class_names)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from bmix.errors import InputError
+from bmix.method.checks import check_fractions, check_given, check_shape
+from bmix.method.settings import LARGEST_SHARPNESS
 
 _UNKNOWN = 0.5
 _LEAST_SCORE = 1e-12
@@ -40,7 +42,11 @@ class RareLabels:
 
     @classmethod
     def of(cls, given_NK: Tensor) -> RareLabels:
-        """Of the given labels (N, K), bool or 0/1; the cells stay on their device."""
+        """Of the given labels (N, K), bool or 0/1, else InputError; the cells stay on their device."""
+        if given_NK.ndim != 2:
+            found = f"shape {tuple(given_NK.shape)}"
+            raise InputError("given labels", found, "(images, classes)", "pass one row per image")
+        check_given(given_NK)
         given = given_NK.bool().cpu().numpy()
         index, rows, classes, count_K = _cells(given)
         is_present_K = 2 * count_K <= len(given)
@@ -49,15 +55,20 @@ class RareLabels:
         return cls(torch.from_numpy(index).to(given_NK.device), rows, classes, count_K, is_present_K, given.shape)
 
 
+@torch.no_grad()
 def class_confidence(confidence_NK: Tensor, given: Tensor | RareLabels) -> tuple[Tensor, Tensor]:
     """Eq. 2: P(k), the mean confidence that a given label is present, and A(k), that a label not given is absent.
 
     Takes f_k(x) (N, K) float in [0, 1] and the given labels (N, K), bool or 0/1, or what `RareLabels.of` makes of them;
     returns presence P and absence A, each (K,) float64 in [0, 1] on the confidences' device. A class without a label
     of that value gets 0.5, the confidence of a model that knows nothing; eq. 3 uses it for none of these N instances.
+    No gradients flow. Raises InputError for shapes that differ, for confidences that are NaN or outside [0, 1], and for
+    given labels other than 0 and 1.
     """
     rare = given if isinstance(given, RareLabels) else RareLabels.of(given)
     number_of_images, number_of_classes = rare.shape
+    check_shape("confidence", confidence_NK.shape, "given labels", rare.shape)
+    check_fractions("confidence", confidence_NK)
     # The rarer half is summed cell by cell; what the other half loses to the subtraction is below float32's rounding.
     confidence_R = confidence_NK.reshape(-1).index_select(0, rare.index.to(confidence_NK.device)).double().cpu().numpy()
     rare_sum_K = np.bincount(rare.classes, confidence_R, number_of_classes)
@@ -68,27 +79,36 @@ def class_confidence(confidence_NK: Tensor, given: Tensor | RareLabels) -> tuple
     return torch.from_numpy(presence_K).to(confidence_NK.device), torch.from_numpy(absence_K).to(confidence_NK.device)
 
 
+@torch.no_grad()
 def instance_scores(given: Tensor | RareLabels, presence_K: Tensor, absence_K: Tensor) -> Tensor:
     """Eq. 3: Score(x, ỹ) = Σ_k P(k) where ỹ_k = 1, A(k) where ỹ_k = 0.
 
     Takes the given labels (N, K), bool or 0/1, or what `RareLabels.of` makes of them, and the two results of
-    `class_confidence`; returns (N,) float64 in [0, K] on the device of these.
+    `class_confidence`; returns (N,) float64 in [0, K] on the device of these. No gradients flow. Raises InputError for
+    results of another number of classes, NaN or outside [0, 1], and for given labels other than 0 and 1.
     """
     rare = given if isinstance(given, RareLabels) else RareLabels.of(given)
-    presence, absence = presence_K.double().cpu().numpy(), absence_K.double().cpu().numpy()
+    for name, each_K in (("presence", presence_K), ("absence", absence_K)):
+        check_shape(name, each_K.shape, "classes", rare.shape[1:])
+        check_fractions(name, each_K)
+    presence, absence = (each_K.detach().double().cpu().numpy() for each_K in (presence_K, absence_K))
     rare_K, other_K = np.where(rare.is_present_K, [presence, absence], [absence, presence])
     change_N = np.bincount(rare.rows, (rare_K - other_K)[rare.classes], rare.shape[0])
     # A sum that should be 0 may fall below it by a rounding.
     return torch.from_numpy(np.maximum(other_K.sum() + change_N, 0)).to(presence_K.device)
 
 
+@torch.no_grad()
 def sampling_probability(scores_N: Tensor, sharpness: float = 1.0) -> Tensor:
     """Eq. 4 and its family: p(x) ∝ Score(x)^(-sharpness), which is eq. 4 at 1 and uniform at 0.
 
     Takes scores (N,), finite and not negative; returns (N,) float64 that sums to 1. Scores below 1e-12 count as 1e-12:
-    an instance of which the model believes nothing is drawn often, but not with a probability of NaN. Scores that are
-    negative, NaN or infinite raise InputError.
+    an instance of which the model believes nothing is drawn often, but not with a probability of NaN. No gradients
+    flow. Scores that are negative, NaN or infinite, and a sharpness outside [0, 1000], raise InputError.
     """
+    if not 0 <= sharpness <= LARGEST_SHARPNESS:
+        expected = f"a number from 0 to {LARGEST_SHARPNESS:.0f}"
+        raise InputError("method.sharpness", str(sharpness), expected, "correct method.sharpness")
     usable = (scores_N >= 0) & (scores_N < torch.inf)
     if not bool(usable.all()):
         index = int((~usable).nonzero()[0])
@@ -109,7 +129,7 @@ def draw(probability_N: Tensor, size: int, generator: torch.Generator) -> Tensor
     instance of probability 0 is never drawn. A probability that is negative or not finite, and a sum of 0, raise
     InputError.
     """
-    probability = probability_N.to("cpu", torch.float64)
+    probability = probability_N.detach().to("cpu", torch.float64)
     cumulative = probability.cumsum(dim=0).numpy()
     total = cumulative[-1] if len(cumulative) else 0.0
     if not 0 < total < np.inf or float(probability.min()) < 0:

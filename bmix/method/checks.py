@@ -1,0 +1,52 @@
+"""What the method's functions ask of their arguments, in one wording."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bmix.errors import InputError
+
+
+def check_shape(name: str, shape: tuple[int, ...], beside: str, expected: tuple[int, ...]) -> None:
+    """InputError where `name` and what it stands beside differ in shape; both are called as the message calls them."""
+    if tuple(shape) != tuple(expected):
+        raise InputError(
+            name,
+            f"shape {tuple(shape)} beside {beside} of shape {tuple(expected)}",
+            "one shape",
+            "pass both for the same images and the same classes",
+        )
+
+
+def check_given(given: Tensor) -> None:
+    """InputError for a given label other than 0 and 1; a bool tensor costs nothing."""
+    if given.dtype == torch.bool or not bool((wrong := (given != 0) & (given != 1)).any()):
+        return
+    index = tuple(wrong.nonzero()[0].tolist())
+    raise InputError(
+        f"given label at index {index}",
+        str(given[index].item()),
+        "0 (absent) or 1 (present)",
+        "turn the labels into 0 and 1, or into bool, first",
+    )
+
+
+def check_fractions(name: str, values: Tensor, *, nan_passes: bool = False) -> None:
+    """InputError for a number outside [0, 1], and for NaN unless `nan_passes`."""
+    if not values.numel():
+        return
+    least, largest = values.aminmax()
+    if bool((least >= 0) & (largest <= 1)):
+        return
+    wrong = (values < 0) | (values > 1)
+    if not nan_passes:
+        wrong |= values.isnan()
+    if bool(wrong.any()):
+        index = tuple(wrong.nonzero()[0].tolist())
+        raise InputError(
+            f"{name} at index {index}",
+            str(values[index].item()),
+            "a number from 0 to 1",
+            "pass probabilities, not logits, and look whether the model's outputs are finite",
+        )
