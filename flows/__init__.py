@@ -7,5 +7,10 @@ import os
 from bmix.pipeline.repro import TELEMETRY_OFF
 
 # Prefect reads its environment when it is imported, which the modules of this package do.
-for _name, _value in TELEMETRY_OFF.items():
+_SETTINGS = {
+    **TELEMETRY_OFF,
+    # Its temporary server makes its database at the first start, for which a busy machine needs more than 20 seconds.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}
+for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)

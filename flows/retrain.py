@@ -6,9 +6,13 @@ A schedule needs a Prefect server: the temporary one that a single run starts fo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
+import re
 import urllib.error
 import urllib.request
+import warnings
+from pathlib import Path
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
@@ -16,10 +20,11 @@ from prefect.settings import get_current_settings
 
 from bmix import console
 from bmix.errors import InputError
+from bmix.locks import held
 from bmix.pipeline.checks import check_inputs, edited_params
+from bmix.pipeline.projects import HOME
 from flows.pipeline import add_edits, pipeline, run_once
 
-DEPLOYMENT = "retrain"
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 START_A_SERVER = (
@@ -64,17 +69,46 @@ def check_server(url: str | None) -> None:
         raise InputError("PREFECT_API_URL", f"{url} does not answer: {error}", "a server", START_A_SERVER) from error
 
 
+def deployment_name(project: Path, edits: list[str]) -> str:
+    """What the server knows the schedule by, e.g. `retrain-birds-5d0c6a1f`: another project's is another one.
+
+    By a name that two shared, a run of the one would be taken up by the process of the other, in its folder.
+    """
+    place = project.resolve()
+    digest = hashlib.blake2b("\0".join([str(place), *edits]).encode(errors="surrogateescape"), digest_size=4)
+    # Prefect takes no slashes and the like in a name.
+    return f"retrain-{re.sub(r'[^A-Za-z0-9._-]+', '-', place.name)}-{digest.hexdigest()}"
+
+
 def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
-    """Run the flow on the schedule until interrupted; then the schedule is paused."""
+    """Run the flow on the schedule until interrupted; then the schedule is paused.
+
+    InputError for what a run would refuse, for a server that does not answer, and where another process serves the same
+    project with the same edits: whichever ended first would pause the schedule of both.
+    """
     check_inputs(edited_params(edits)[1])
     check_server(get_current_settings().api.url)
-    pipeline.serve(
-        name=DEPLOYMENT,
-        cron=cron,
-        interval=interval,
-        parameters={"edits": edits},
-        global_limit=ONE_AT_A_TIME,
-        description="Brings the pipeline up to date; what did not change is not run.",
+    name = deployment_name(Path.cwd(), edits)
+    # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.
+    warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
+    with held(HOME / f"{name}.lock", served_already):
+        pipeline.serve(
+            name=name,
+            cron=cron,
+            interval=interval,
+            parameters={"edits": edits},
+            global_limit=ONE_AT_A_TIME,
+            description="Brings the pipeline up to date; what did not change is not run.",
+        )
+
+
+def served_already(process: str) -> InputError:
+    """The refusal where `process` serves this schedule."""
+    return InputError(
+        "python -m flows.retrain",
+        f"process {process} keeps this project on a schedule, with the same --set",
+        "one schedule for the same params",
+        "end that process first",
     )
 
 

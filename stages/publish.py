@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from bmix import console
 from bmix.tracking.destination import Destination, check_reachable, destination, project_root, tracking_on
@@ -41,12 +42,19 @@ def publish(target: Destination) -> None:
         reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
         print(
             f"warning: the MLflow record at {target.shown} was not brought up to date: {reason}\n"
-            "  the results on disk are whole; to mend it: start the tracking server or correct MLFLOW_TRACKING_URI,\n"
-            "  then run `python -m stages.publish`; to do without the record: BMIX_TRACKING=off",
+            "  the results on disk are whole; to mend it: start the tracking server, correct MLFLOW_TRACKING_URI\n"
+            f"  or make room, then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
             file=sys.stderr,
         )
         return
     print(f"MLflow record of {record.name} written to {target.shown}")
+
+
+def _this_stage() -> str:
+    """The command that publishes this run, as it is typed in the project."""
+    here, root = Path.cwd(), project_root()
+    move = "" if here == root else f"cd {here.relative_to(root) if here.is_relative_to(root) else here} && "
+    return f"{move}python -m stages.publish"
 
 
 if __name__ == "__main__":

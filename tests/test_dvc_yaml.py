@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from bmix.params import known_keys
+from bmix.pipeline.copies import CODE_FILES
 from bmix.pipeline.repro import stage_names
 
 REPOSITORY = Path(__file__).parent.parent
@@ -23,6 +25,7 @@ NO_DEPENDENCY = {
     "bmix/__init__.py",
     "bmix/errors.py",
     "bmix/files.py",
+    "bmix/locks.py",
     "bmix/console.py",
     "bmix/params.py",
     "bmix/yaml_text.py",
@@ -146,3 +149,12 @@ def test_the_constraints_are_exact_and_fit_the_requirements() -> None:
     for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pinned[requirement.name.lower().replace("_", "-")]), text
+
+
+def test_every_template_of_a_plot_is_a_file_that_copies_of_the_project_get() -> None:
+    templates = {plot["template"] for entry in PIPELINE["plots"] for plot in entry.values() if "template" in plot}
+    assert templates
+    for name in templates:
+        path = f".dvc/plots/{name}.json"
+        assert json.loads((REPOSITORY / path).read_text(encoding="utf-8"))["data"]["values"] == "<DVC_METRIC_DATA>"
+        assert path in CODE_FILES

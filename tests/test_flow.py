@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,9 @@ import pytest
 from bmix.errors import InputError
 from bmix.pipeline.projects import open_project
 from bmix.pipeline.repro import PipelineError
+from flows import retrain
 from flows.pipeline import can_pass_on_second_try, pipeline, result_rows, run_stage
-from flows.retrain import check_cron, check_interval, check_server
+from flows.retrain import check_cron, check_interval, check_server, deployment_name
 from tests.projects import copy_project, failing_stage, run
 
 CACHED = dict.fromkeys(["prepare", "noise", "warmup", "train", "evaluate"], "Cached")
@@ -137,3 +141,32 @@ def test_the_command_refuses_two_schedules_and_none(tmp_path: Path) -> None:
         ended = run(Path.cwd(), "-m", "flows.retrain", *arguments)
         assert ended.returncode == 2
         assert "usage: python -m flows.retrain" in ended.stdout
+
+
+def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: Path) -> None:
+    names = [
+        deployment_name(tmp_path / "one" / "birds & co", []),
+        deployment_name(tmp_path / "two" / "birds & co", []),
+        deployment_name(tmp_path / "one" / "birds & co", ["noise.rate=0.2"]),
+    ]
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"retrain-birds-co-[0-9a-f]{8}", name) for name in names)
+    assert deployment_name(tmp_path / "one" / "birds & co", []) == names[0]
+
+
+def test_a_schedule_that_another_process_serves_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("check_inputs", "edited_params", "check_server"):
+        monkeypatch.setattr(retrain, name, lambda *_: (None, None))
+    lock = tmp_path / ".bmix" / f"{deployment_name(tmp_path, [])}.lock"
+    hold = "import sys; from pathlib import Path; from bmix.locks import held\n"
+    hold += "with held(Path(sys.argv[1]), KeyError): print(flush=True), sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(lock)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(retrain.__file__).parents[1]
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(InputError, match=f"process {holder.pid} keeps this project on a schedule"):
+            retrain.serve([], None, 60)
+        holder.kill()

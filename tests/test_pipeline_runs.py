@@ -159,3 +159,5 @@ def test_dvc_shows_metrics_and_plots(project: Path) -> None:
     for plot in ("loss", "validation_map", "verdicts", "verdicts_of_positives", "sampler", "precision_recall"):
         assert f'"{plot}"' in shown.stdout
     assert '"error"' not in shown.stdout
+    # Vega draws an empty cell as 0, and leaves nan out.
+    assert ",," not in (project / "history.csv").read_text(encoding="utf-8")

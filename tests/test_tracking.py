@@ -101,7 +101,7 @@ def content() -> dict[str, Any]:
             run.data.params,
             histories(run),
             artifacts(run),
-            run.data.tags["bmix.dvc"] if name != "parent" else "",
+            run.data.tags["bmix.dvc_state"] if name != "parent" else "",
         )
         for name, run in runs.items()
     }
@@ -139,7 +139,7 @@ def test_record_is_whole_after_one_publish(recorded: Path) -> None:
     found = children()
     assert set(found) == set(STAGES)
     assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
-    assert {run.data.tags["bmix.dvc"] for run in found.values()} == {"cached"}
+    assert {run.data.tags["bmix.dvc_state"] for run in found.values()} == {"cached"}
     by_class = {key: value for key, value in found["evaluate"].data.metrics.items() if key.startswith("ap")}
     balanced = {"ap_balanced/ant": 0.75, "ap_balanced/bee": 0.75, "ap_balanced/cat _wild_": 0.75}
     assert by_class == {"ap/ant": 0.5, "ap/bee": 0.25} | balanced
@@ -398,6 +398,8 @@ def test_mean_mixtures_leave_degenerate_ones_out() -> None:
     [
         (None, "sqlite:///{root}/mlflow.db", "{root}/mlartifacts"),
         ("sqlite:///shared/runs.db", "sqlite:///{root}/shared/runs.db", "{root}/shared/mlartifacts"),
+        ("records/runs", "{root}/records/runs", "{root}/mlartifacts"),
+        ("databricks", "databricks", None),
         ("sqlite:////srv/runs.db", "sqlite:////srv/runs.db", "/srv/mlartifacts"),
         ("https://example.org", "https://example.org", None),
         ("postgresql://example.org/runs", "postgresql://example.org/runs", "{root}/mlartifacts"),
@@ -411,6 +413,27 @@ def test_destination(
     target = destination()
     assert target.uri == expected.format(root=tmp_path)
     assert target.artifacts == (Path(artifacts.format(root=tmp_path)) if artifacts else None)
+
+
+def test_a_copy_of_the_project_is_known_without_being_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BMIX_HOME", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    copy = tmp_path / ".bmix" / "runs" / "seed-7_5d0c6a1f"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    assert destination().database == tmp_path / "mlflow.db"
+
+
+def test_the_remedy_in_a_copy_starts_from_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = project / ".bmix" / "runs" / "seed-7_5d0c6a1f"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".bmix"))
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD_SERVER)
+    publish.main()
+    assert "run `cd .bmix/runs/seed-7_5d0c6a1f && python -m stages.publish`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

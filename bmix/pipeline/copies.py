@@ -21,7 +21,7 @@ from bmix.params import Params
 from bmix.pipeline.repro import stage_environment
 
 CODE_FOLDERS = ("bmix", "stages")
-CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config")
+CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
 _PATHS = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
 _LONGEST_NAME = 60
 

@@ -52,6 +52,8 @@ def project_root() -> Path:
     here = Path.cwd()
     if home := os.environ.get("BMIX_HOME"):
         return Path(home).absolute().parent
+    if here.parts[-3:-1] == (".bmix", "runs"):
+        return here.parents[2]
     original = os.environ.get("DVC_ROOT")
     if original and Path(original, ".dvc", "tmp") in here.parents:
         return Path(original).absolute()
@@ -61,7 +63,7 @@ def project_root() -> Path:
 def destination() -> Destination:
     """MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME where set, else mlflow.db in the project and the experiment bmix.
 
-    A relative sqlite path counts from the project, so that copies of the project write to the same file.
+    A relative path, of sqlite or of a folder, counts from the project, so that its copies write to the same place.
     """
     root = project_root()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
@@ -69,6 +71,8 @@ def destination() -> Destination:
     if uri.startswith(_SQLITE):
         database = root / uri.removeprefix(_SQLITE)
         return Destination(f"{_SQLITE}{database}", experiment, database.parent / "mlartifacts")
+    if ":" not in uri and not uri.startswith("databricks"):
+        uri = str(root / uri)
     served = uri.startswith(("http://", "https://", "databricks"))
     return Destination(uri, experiment, None if served else root / "mlartifacts")
 

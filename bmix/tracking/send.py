@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PARAMS_TAG, LOCK_TAG = "bmix.params_digest", "bmix.lock_digest"
-STAGE_TAG, STAGE_DIGEST_TAG, DVC_TAG, LIVE_TAG = "bmix.stage", "bmix.stage_digest", "bmix.dvc", "bmix.live"
+# In a store of files a tag is a file of its name, and DVC takes every file whose name ends in .dvc for its own.
+STAGE_TAG, STAGE_DIGEST_TAG, DVC_TAG, LIVE_TAG = "bmix.stage", "bmix.stage_digest", "bmix.dvc_state", "bmix.live"
 PARENT_TAG = "mlflow.parentRunId"
 SOURCE_TAGS = {"mlflow.source.name": "bmix", "mlflow.source.type": "LOCAL"}
 _METRICS_PER_BATCH, _VALUES_PER_BATCH = 1000, 100

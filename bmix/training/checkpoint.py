@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bmix.errors import InputError
 from bmix.files import read_json, replaced_folder, write_json
+from bmix.locks import held
 from bmix.training.finished import FINISHED, mark_finished
 from bmix.training.identity import RunIdentity, differences
 from bmix.training.loop import Trainer
@@ -100,27 +99,18 @@ class _Unfinished:
             return None
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path) -> AbstractContextManager[None]:
     """Hold `folder` for this process; InputError where another holds it. The kernel frees it when the holder dies."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = folder.with_suffix(".lock")
-    with lock.open("a+") as handle:
-        try:
-            # Unlike a lock by flock, this one is the process's own: loader processes that outlive it do not hold it.
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            handle.seek(0)
-            raise InputError(
-                str(folder),
-                f"process {handle.read().strip() or 'unknown'} is training this very run",
-                "one process per run",
-                "wait for it, or end it, then start again: it goes on from the last epoch",
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+
+    def refusal(process: str) -> InputError:
+        return InputError(
+            str(folder),
+            f"process {process} is training this very run",
+            "one process per run",
+            "wait for it, or end it, then start again: it goes on from the last epoch",
+        )
+
+    return held(folder.with_suffix(".lock"), refusal)
 
 
 def _epochs(folder: Path) -> list[Path]:

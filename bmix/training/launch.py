@@ -1,14 +1,20 @@
-"""From one process to the number that `training.processes` asks for."""
+"""From one process to the number that `training.processes` asks for: torchrun, told of in a line where it fails."""
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 
 import torch
 
+from bmix.console import EXIT_INPUT
 from bmix.errors import InputError
 from bmix.training.ranks import started_by_torchrun
+
+_KILLED = 128
+"""What shells add to the number of the signal that ended a process."""
 
 
 def launch(module: str, processes: int, threads: int) -> None:
@@ -29,7 +35,7 @@ def launch(module: str, processes: int, threads: int) -> None:
         )
     if not started_by_torchrun():
         if processes > 1:
-            command = ["-m", "bmix.training.torchrun", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+            command = ["-m", __name__, "--standalone", f"--nproc-per-node={processes}", "-m", module]
             sys.stdout.flush()
             # Where it is not set, torchrun sets it to 1 and says so at length.
             os.environ.setdefault("OMP_NUM_THREADS", str(threads))
@@ -43,3 +49,34 @@ def launch(module: str, processes: int, threads: int) -> None:
             "one number: the last bits of a result depend on it",
             f"training.processes: {started}, or torchrun --nproc-per-node {processes}",
         )
+
+
+def torchrun() -> int:
+    """Run torchrun's command line: 0, or the exit status of the process that failed first; no traceback of its own."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    # What it would say of the processes that it ends is said below.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        run(parse_args(None))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        # Of wrong input the process has told itself.
+        if failure.exitcode != EXIT_INPUT:
+            print(f"error: process {rank} of the training {_ended(failure.exitcode)}", file=sys.stderr)
+        return failure.exitcode if failure.exitcode > 0 else _KILLED - failure.exitcode
+    except SignalException as error:
+        print(f"ended by {error.sigval.name}, with all its processes", file=sys.stderr)
+        return _KILLED + error.sigval
+    return 0
+
+
+def _ended(status: int) -> str:
+    how = f"ended with status {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
+    return f"{how}, so the others were ended too; a new start goes on from the last epoch"
+
+
+if __name__ == "__main__":
+    sys.exit(torchrun())
