@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import shutil
@@ -14,32 +16,69 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on any failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any failure it is removed.
+
+    What a process that was killed left of the same is removed too. A full disk is an OSError that names `path`.
+    """
+    with _temporary(path) as temporary:
         yield temporary
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside `path`; on success it takes the place of `path` and all it held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    """Yield a new temporary folder beside `path`; on success it takes the place of `path` and all it held.
+
+    Otherwise as `replaced`.
+    """
+    with _temporary(path) as temporary:
+        temporary.mkdir()
         yield temporary
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A path beside `path` where there is nothing, named by the process, and removed at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _is_alive(left.name.split(".")[-2]):
+            _remove(left)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+    except OSError as error:
+        # The system does not tell which file it had no room for.
+        if error.errno in _NO_ROOM and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, OSError):
+        # A name that no process here gave, or a process of another user.
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,6 +104,9 @@ def write_parquet(path: Path, frame: pd.DataFrame, schema: pyarrow.Schema | None
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table without its index; floats in their shortest exact form, missing values empty."""
+    """Write a table without its index; floats in their shortest exact form.
+
+    Missing numbers are written as nan: of empty cells the plots of DVC make zeros.
+    """
     with replaced(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+        frame.to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bmix.errors import InputError
-from bmix.pipeline.repro import Progress, shown_command, stage_names
+from bmix.pipeline.repro import PipelineError, Progress, reproduce, shown_command, stage_names
 from bmix.pipeline.table import read_measures, render, summarise, where_to_look, write_csv_table
 from tests.projects import make_project, run
 from tests.tiny import REPOSITORY
@@ -55,6 +56,18 @@ def test_a_recipe_without_verdicts_has_no_share_of_found_noise(tmp_path: Path) -
 def test_no_result_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"metrics\.json: no such file\n.*\n.*run `make repro` first"):
         read_measures(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"mAP": {}}', '{"mAP": 1}', "\x80"])
+def test_a_damaged_result_says_how_to_have_it_back(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"metrics\.json: is damaged\n.*\n.*dvc checkout metrics\.json --cd "):
+        read_measures(tmp_path)
+
+
+def test_a_measure_that_is_no_number_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is damaged"):
+        read_measures(write_metrics(tmp_path, mAP={"all": "x", "many": None, "medium": None, "few": None}))
 
 
 def test_mean_and_standard_error_are_those_of_the_textbook() -> None:
@@ -114,6 +127,34 @@ def test_dvcs_lines_tell_the_state_of_every_stage() -> None:
     assert progress.reason == "failed to run: python -m stages.warmup, exited with 1"
 
 
+def fake_dvc(folder: Path, code: str) -> Path:
+    """A folder in which `python -m dvc` runs this code."""
+    (folder / "dvc.py").write_text(f"import os\nfrom pathlib import Path\n{code}\n")
+    return folder
+
+
+def test_a_dvc_that_was_killed_is_told_by_the_signal(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="dvc was ended by SIGKILL") as caught:
+        reproduce(fake_dvc(tmp_path, "os.kill(os.getpid(), 9)"), tell=lambda line: None)
+    assert not caught.value.retry
+
+
+def test_a_lock_that_killed_processes_still_hold_is_tried_again(tmp_path: Path) -> None:
+    busy = """
+tried = Path("tried")
+if not tried.exists():
+    tried.touch()
+    raise SystemExit("ERROR: Unable to acquire lock")
+print("Running stage 'noise':")
+"""
+    assert reproduce(fake_dvc(tmp_path, busy), tell=lambda line: None) == {"noise": "ran"}
+
+
+def test_outside_of_a_project_the_command_says_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="to mend it: run the command in the clone of the project"):
+        reproduce(tmp_path, tell=lambda line: None)
+
+
 def test_the_stages_are_those_of_the_pipeline_in_order() -> None:
     names = ["prepare", "noise", "warmup", "train", "evaluate", "publish"]
     assert stage_names(REPOSITORY / "dvc.yaml") == names
@@ -139,6 +180,8 @@ def test_help_names_every_command() -> None:
         (["compare", "--recipes", "bmix"], "invalid choice: 'bmix'"),
         (["compare", "--seeds", "-1"], "-1 is no seed"),
         (["compare", "--jobs", "0"], "0 is no number of runs"),
+        (["compare", "--output", "data"], "--output: data is a folder"),
+        (["compare", "--output", "params.yaml/table.csv"], "is not a folder that may be written to"),
         (["compare", "--seeds", "0", "--set", "noise.rate=2"], "noise.rate is 2"),
     ],
 )
@@ -150,6 +193,45 @@ def test_bad_arguments_end_with_status_2_and_a_message_without_a_traceback(
     assert told in ended.stdout
     assert "Traceback" not in ended.stdout
     assert not (project / ".bmix" / "runs").exists()
+
+
+def test_what_the_system_refuses_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").mkdir()
+    ended = run(tmp_path, "-m", "bmix", "table", PYTHONPATH=str(REPOSITORY))
+    assert (ended.returncode, ended.stdout) == (1, "error: metrics.json: Is a directory\n")
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from bmix import console
+from bmix.files import replaced_folder, write_text
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+def write():
+    with replaced_folder(Path("made")) as folder:
+        (folder / "small").touch()
+        write_text(folder / "large", "x" * 5000)
+
+console.run(write)
+"""
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    ended = run(tmp_path, "-c", FULL, PYTHONPATH=str(REPOSITORY))
+    assert ended.returncode == 1
+    assert re.fullmatch(r"error: \.?made\S*/large: File too large\n  expected: room on the disk.*\n", ended.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_went_away_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    code = "from bmix import console; console.run(lambda: print('x' * 100_000))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_good_input_is_told_to_be_good(project: Path) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ _ADVICE = (
 )
 _LINES_TOLD = 15
 _SECONDS_TO_STOP = 10
+# Processes that were killed hold DVC's locks for a moment longer.
+_SECONDS_TO_LET_GO = 1
 
 _running: set[subprocess.Popen[str]] = set()
 
@@ -73,6 +76,15 @@ class Progress:
         self.busy = self.busy or any(mark in line for mark in _BUSY)
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """How one `dvc repro` ended: its exit status, negative by the signal that ended it, and what it said."""
+
+    status: int
+    progress: Progress
+    last_lines: list[str]
+
+
 def reproduce(
     folder: Path = Path(),
     stage: str | None = None,
@@ -86,14 +98,25 @@ def reproduce(
     stage is stopped too.
     """
     command = [sys.executable, "-m", "dvc", "repro", *(["--single-item", stage] if stage else [])]
+    variables = stage_environment() | (environment or {})
     failures = folder / ".bmix" / "failures"
     for old in failures.glob("*.json"):
         old.unlink(missing_ok=True)
+    ended = _run(command, folder, variables, tell)
+    if ended.status != 0 and ended.progress.busy:
+        time.sleep(_SECONDS_TO_LET_GO)
+        ended = _run(command, folder, variables, tell)
+    if ended.status != 0:
+        raise _explain(ended, _read_failure(failures, ended.progress.failed), folder)
+    return ended.progress.states
+
+
+def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Callable[[str], None]) -> _Ended:
     progress, last_lines = Progress(), deque[str](maxlen=_LINES_TOLD)
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=stage_environment() | (environment or {}),
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -117,9 +140,7 @@ def reproduce(
             raise
         finally:
             _running.discard(process)
-    if process.returncode != 0:
-        raise _explain(progress, list(last_lines), _read_failure(failures, progress.failed), folder)
-    return progress.states
+    return _Ended(process.returncode, progress, list(last_lines))
 
 
 def stop_running() -> None:
@@ -170,7 +191,8 @@ def _read_failure(failures: Path, stage: str | None) -> dict[str, Any] | None:
         return None
 
 
-def _explain(progress: Progress, last_lines: list[str], failure: dict[str, Any] | None, folder: Path) -> PipelineError:
+def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> PipelineError:
+    progress = ended.progress
     where = "" if folder == Path() else f" in {folder}"
     if progress.busy:
         return PipelineError(
@@ -178,9 +200,14 @@ def _explain(progress: Progress, last_lines: list[str], failure: dict[str, Any] 
             "  to mend it: wait until it has ended; if none is running, try again",
             retry=True,
         )
+    if progress.failed is None and ended.status < 0:
+        name = signal.Signals(-ended.status).name
+        return PipelineError(f"dvc was ended by {name}{where}\n  to go on: run the same command again")
     if progress.failed is None:
-        told = "\n".join(f"  {line}" for line in last_lines)
+        told = "\n".join(f"  {line}" for line in ended.last_lines)
         remedy = ""
+        if "not inside of a DVC repository" in told:
+            remedy = "\n  to mend it: run the command in the clone of the project, which holds the folder .dvc"
         if "is not a git repository" in told:
             setting = shown_command("dvc", "config --local core.no_scm true", folder)
             remedy = f"\n  to mend it: clone the project with git, or have DVC do without: {setting}"

@@ -24,19 +24,27 @@ def read_measures(folder: Path = Path()) -> Measures:
 
     `mAP all` ... `mAP few`; `mAP NAME` for each further test split; `noise found`: share of the injected wrong labels
     that were judged wrong or ambiguous; `noise repaired`: share of them whose refined label is the true one.
+    InputError where the file is missing or damaged.
     """
     path = folder / "metrics.json"
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        measures = _measures(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the result of a run", "run `make repro` first") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        remedy = f"have it back: {shown_command('dvc', 'checkout metrics.json', folder)}"
+        raise InputError(str(path), "is damaged", "the measures that a run wrote", remedy) from error
+    return measures
+
+
+def _measures(metrics: dict[str, Any]) -> Measures:
     measures: Measures = {f"mAP {group}": metrics["mAP"][group] for group in _GROUPS}
     for name, block in metrics.items():
         if name not in ("mAP", "detection", "repair"):
             measures[f"mAP {name}"] = block["all"]
     measures["noise found"] = (metrics["detection"] or {}).get("recall")
     measures["noise repaired"] = (metrics["repair"] or {}).get("repaired")
-    return measures
+    return {name: None if value is None else float(value) for name, value in measures.items()}
 
 
 def summarise(runs: Sequence[Measures]) -> dict[str, tuple[float | None, float | None]]:
