@@ -38,7 +38,7 @@ def make_project(folder: Path) -> Path:
     recipe |= {"scenes": SCENES, "fall": 2}
     (folder / "data/digits").mkdir(parents=True)
     (folder / "data/digits/scenes.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-    shutil.copy2(REPOSITORY / "data/digits/confusions.csv", folder / "data/digits")
+    shutil.copytree(REPOSITORY / "data/noise", folder / "data/noise")
     shutil.copytree(REPOSITORY / "params", folder / "params")
     shutil.copytree(REPOSITORY / ".dvc/plots", folder / ".dvc/plots")
     (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    no_scm = true\n", encoding="utf-8")

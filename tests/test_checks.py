@@ -37,7 +37,8 @@ def test_a_backbone_of_timm_is_refused_where_timm_is_not_installed(
 @pytest.fixture
 def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(REPOSITORY / "data/digits", tmp_path / "data/digits")
+    for name in ("digits", "noise"):
+        shutil.copytree(REPOSITORY / "data" / name, tmp_path / "data" / name)
     return lambda *edits: load_params(write_params(tmp_path, *edits))
 
 

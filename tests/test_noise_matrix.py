@@ -30,7 +30,7 @@ def test_rows_and_columns_are_matched_by_name(tmp_path: Path, content: str) -> N
 
 
 def test_the_shipped_example_is_a_matrix_of_the_digits() -> None:
-    matrix = read_matrix(Path("data/digits/confusions.csv"), [str(digit) for digit in range(10)])
+    matrix = read_matrix(Path("data/noise/confusions.csv"), [str(digit) for digit in range(10)])
     np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)
     assert (matrix.diagonal() >= 0.6).all()
     assert matrix[4, 9] == matrix[9, 4] == 0.2

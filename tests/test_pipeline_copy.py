@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,6 @@ def test_bad_input_is_refused_before_anything_is_written(project: Path, edits: l
 
 
 def test_a_project_without_dvc_says_how_to_get_it(project: Path) -> None:
-    (project / ".dvc" / "config").unlink()
-    (project / ".dvc").rmdir()
+    shutil.rmtree(project / ".dvc")
     with pytest.raises(InputError, match="run `dvc init` in it"):
         open_project(["noise.rate=0.2"])
