@@ -119,8 +119,9 @@ def fit_histogram(histogram: LossHistogram) -> LossMixtures:
     EM runs on the CPU; the result lies on the histogram's device.
 
     Each mixture is the likeliest of those from exact two-means splits of its losses, of their logarithms and, below
-    1024 labels, of their squares. To every variance 1e-6 is added, as in scikit-learn. Permuting images, or splitting
-    them into other batches, changes no bit of the result; permuting classes permutes it.
+    1024 labels, of their squares. It is a local optimum: of few labels, or very skewed losses, there may be a likelier
+    one, which scikit-learn's single start seldom finds. To every variance 1e-6 is added, as in scikit-learn. Permuting
+    images, or splitting them into other batches, changes no bit of the result; permuting classes permutes it.
 
     Degenerate are pairs of fewer than 10 labels, or whose losses have a variance below 1e-6 (all equal, for one): no
     two components can be told apart there. Both their means are the mean loss (0 without labels), their weights (1, 0).

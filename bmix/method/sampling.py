@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bmix.errors import InputError
 from bmix.method.checks import check_fractions, check_given, check_shape
+from bmix.method.loss_histogram import one_thread
 from bmix.method.settings import LARGEST_SHARPNESS
 
 _UNKNOWN = 0.5
@@ -68,7 +69,9 @@ def class_confidence(confidence_NK: Tensor, given: Tensor | RareLabels) -> tuple
     rare = given if isinstance(given, RareLabels) else RareLabels.of(given)
     number_of_images, number_of_classes = rare.shape
     check_shape("confidence", confidence_NK.shape, "given labels", rare.shape)
-    check_fractions("confidence", confidence_NK)
+    # One pass over the memory, which a second thread that has to be waited for makes slower.
+    with one_thread():
+        check_fractions("confidence", confidence_NK)
     # The rarer half is summed cell by cell; what the other half loses to the subtraction is below float32's rounding.
     confidence_R = confidence_NK.reshape(-1).index_select(0, rare.index.to(confidence_NK.device)).double().cpu().numpy()
     rare_sum_K = np.bincount(rare.classes, confidence_R, number_of_classes)
