@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmix.errors import InputError
+from bmix.models import weights
 from bmix.models.backbones import BACKBONES
 from bmix.params import Params, load_params
 from bmix.pipeline import checks
@@ -54,6 +55,21 @@ def test_a_file_that_holds_no_weights_is_refused(digits: Callable[..., Params], 
     Path(name).write_text("no weights at all")
     with pytest.raises(InputError, match=f"^{name}: is neither safetensors nor a file of tensors"):
         checks.check_inputs(digits(f"model.weights={name}"))
+
+
+def test_weights_are_read_again_only_when_the_file_changed(
+    digits: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(weights, "read_weights", read.append)
+    file = Path("mine.pth")
+    file.write_bytes(b"first")
+    for _ in range(2):
+        checks.check_inputs(digits("model.weights=mine.pth"))
+    assert read == [file]
+    file.write_bytes(b"second, of another size")
+    checks.check_inputs(digits("model.weights=mine.pth"))
+    assert read == [file, file]
 
 
 def test_an_output_that_cannot_be_written_or_would_be_removed_is_refused(

@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import bmix
 from bmix.errors import InputError, nearest
 from bmix.models.timm_names import is_timm
 from bmix.params import Params, apply_edits, parse_params, read_yaml
-from bmix.pipeline.data_check import check_data
+from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 
-CHECKED, DIGESTS = Path(".bmix/checked.json"), Path(".bmix/image-digests.npz")
+CHECKED, CHECKED_MODEL = Path(".bmix/checked.json"), Path(".bmix/checked-model.json")
+DIGESTS = Path(".bmix/image-digests.npz")
 OUTPUTS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots", ".bmix", ".dvc")
 
 
@@ -33,13 +35,14 @@ def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
 def check_inputs(params: Params) -> None:
     """Refuse data and weights that the stages would refuse, before any stage runs; run it beside params.yaml.
 
-    What was found good is noted in `.bmix/checked.json`, so that unchanged data is not read again. InputError names the
-    file, the row or key, and the remedy.
+    What was found good is noted below `.bmix`, so that unchanged data and weights are not read again. InputError names
+    the file, the row or key, and the remedy.
     """
     _check_root(params)
     _check_pulled(params)
     _check_network(params)
     _check_weights(params)
+    _check_model(params)
     check_data(params, memo=CHECKED, digests=DIGESTS)
 
 
@@ -123,11 +126,6 @@ def _check_network(params: Params) -> None:
             "timm beside bmix",
             'install it: pip install "bmix[timm]", or choose small or a resnet',
         )
-    if is_timm(backbone):
-        # It imports torch, seconds that only the users of timm wait for.
-        from bmix.models.timm_models import pretrained_config
-
-        pretrained_config(backbone)
 
 
 def _check_weights(params: Params) -> None:
@@ -148,7 +146,27 @@ def _check_weights(params: Params) -> None:
             "none, imagenet or the path of a weights file",
             f"correct it.{nearest(weights, ('none', 'imagenet'))}",
         )
-    # It imports torch, seconds that only the users of a weights file wait for.
-    from bmix.models.weights import read_weights
 
-    read_weights(Path(weights))
+
+def _check_model(params: Params) -> None:
+    """Have timm say whether it knows the backbone, and read the weights file, once for each state of the two."""
+    backbone, weights = params.model.backbone, params.model.weights
+    file = None if weights in ("none", "imagenet") else Path(weights)
+    if file is None and not is_timm(backbone):
+        return
+    state: list[Any] = [bmix.__version__, backbone, weights]
+    if file is not None:
+        status = file.stat()
+        state += [status.st_size, status.st_mtime_ns]
+    if remembered(CHECKED_MODEL) == state:
+        return
+    # Both import torch, which takes seconds.
+    if is_timm(backbone):
+        from bmix.models.timm_models import pretrained_config
+
+        pretrained_config(backbone)
+    if file is not None:
+        from bmix.models.weights import read_weights
+
+        read_weights(file)
+    remember(CHECKED_MODEL, state)

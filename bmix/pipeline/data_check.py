@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bmix
 from bmix.errors import InputError, nearest
@@ -38,7 +38,7 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
         return
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
-    if memo is not None and _remembered(memo) == state:
+    if memo is not None and remembered(memo) == state:
         return
     from bmix.data.manifest import validate
     from bmix.data.screening import screen_overlap
@@ -56,9 +56,7 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     screen_overlap(manifest, data.path, data.overlap, "row" if data.source == "features" else "image")
     _refuse_lone_image(len(manifest.rows("train")), data.path)
     if memo is not None:
-        # Where it cannot be written the data is as good, and read again the next time.
-        with contextlib.suppress(OSError):
-            write_json(memo, {"state": state})
+        remember(memo, state)
 
 
 def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
@@ -141,8 +139,15 @@ def _files(place: str) -> Iterator[str]:
             yield f"{folder}/{name}"
 
 
-def _remembered(memo: Path) -> str | None:
+def remembered(memo: Path) -> Any:
+    """What was noted as good, None where there is no memo that can be read."""
     try:
-        return str(read_json(memo)["state"])
+        return read_json(memo)["state"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def remember(memo: Path, state: Any) -> None:
+    """Note what was found good; where that cannot be written it is as good, and looked at again the next time."""
+    with contextlib.suppress(OSError):
+        write_json(memo, {"state": state})
