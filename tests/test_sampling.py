@@ -264,11 +264,29 @@ def test_confidences_and_labels_of_different_shapes_are_refused() -> None:
 @pytest.mark.parametrize("wrong", [math.nan, -0.01, 1.01, math.inf])
 def test_confidences_outside_0_to_1_are_refused(wrong: float) -> None:
     confidence_NK, given_NK, presence_K, absence_K, _ = pieces()
-    confidence_NK[7, 2] = presence_K[1] = wrong
-    with pytest.raises(InputError, match=r"confidence at index \(7, 2\): "):
+    rare = RareLabels.of(given_NK)
+    row, k = int(rare.rows[3]), int(rare.classes[3])
+    confidence_NK[row, k] = presence_K[1] = wrong
+    with pytest.raises(InputError, match=rf"confidence at index \({row}, {k}\): "):
         class_confidence(confidence_NK, given_NK)
     with pytest.raises(InputError, match=r"presence at index \(1,\): "):
         instance_scores(given_NK, presence_K, absence_K)
+
+
+@pytest.mark.parametrize("present", [False, True])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_confidence_that_is_not_finite_is_refused_wherever_it_stands(wrong: float, present: bool) -> None:
+    confidence_NK, given_NK, *_ = pieces()
+    row = int((given_NK[:, 3] == present).nonzero()[0])
+    confidence_NK[row, 3] = wrong
+    with pytest.raises(InputError, match=rf"confidence at index \({row}, 3\): "):
+        class_confidence(confidence_NK, given_NK)
+
+
+def test_logits_in_place_of_confidences_are_refused() -> None:
+    confidence_NK, given_NK, *_ = pieces()
+    with pytest.raises(InputError, match=r"confidence at index .*\n.*from 0 to 1\n.*not logits"):
+        class_confidence(torch.where(given_NK, confidence_NK, -3), given_NK)
 
 
 def test_given_labels_other_than_0_and_1_are_refused() -> None:
