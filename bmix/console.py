@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -33,7 +34,10 @@ def run(command: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not _reader_is_gone():
+            print(f"error: {_told(error)}", file=sys.stderr)
+            sys.exit(EXIT_SYSTEM)
         # What is still held back would be written, and fail again, when the process ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
@@ -43,6 +47,13 @@ def run(command: Callable[[], int | None]) -> None:
         print(f"error: {_told(error)}", file=sys.stderr)
         sys.exit(EXIT_SYSTEM)
     sys.exit(status or 0)
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _told(error: OSError) -> str:

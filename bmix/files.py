@@ -23,7 +23,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any failure it is removed.
 
-    What a process that was killed left of the same is removed too. A full disk is an OSError that names `path`.
+    What a process that was killed left of the same is removed too; of a folder that several machines or containers
+    write to, only one may write the same path at a time. A full disk is an OSError that names `path`.
     """
     with _temporary(path) as temporary:
         yield temporary

@@ -1,4 +1,8 @@
-"""YAML 1.2, which DVC reads: 1e-5 is a number, 020 is 20, yes is text; and a key that stands twice is an error."""
+"""YAML by the core schema of 1.2: 1e-5 is a number, 020 is 20, yes is text; and a key that stands twice is an error.
+
+DVC reads the same, and besides a few forms of 1.1, such as 1_000 and 0b1, that are text here and so no value of a
+number's key.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
     logger = get_run_logger()
     try:
         project = open_project(edits or [])
-    except InputError as error:
+    except (InputError, OSError) as error:
         return Failed(message=str(error))
     if project.folder != Path():
         logger.info("runs in %s", project.folder)

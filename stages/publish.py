@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def publish(target: Destination) -> None:
 def _this_stage() -> str:
     """The command that publishes this run, as it is typed in the project."""
     here, root = Path.cwd(), project_root()
-    move = "" if here == root else f"cd {here.relative_to(root) if here.is_relative_to(root) else here} && "
+    folder = here.relative_to(root) if here.is_relative_to(root) else here
+    move = "" if here == root else f"cd {shlex.quote(str(folder))} && "
     return f"{move}python -m stages.publish"
 
 

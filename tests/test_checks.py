@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bmix.errors import InputError
 from bmix.models import weights
@@ -53,7 +54,9 @@ def test_a_model_that_timm_does_not_have_is_refused(digits: Callable[..., Params
 @pytest.mark.parametrize("name", ["notes.pth", "notes.safetensors"])
 def test_a_file_that_holds_no_weights_is_refused(digits: Callable[..., Params], name: str) -> None:
     Path(name).write_text("no weights at all")
-    with pytest.raises(InputError, match=f"^{name}: is neither safetensors nor a file of tensors"):
+    with pytest.raises(
+        InputError, match=f"^{name}: not readable as weights: neither safetensors nor a file of tensors"
+    ):
         checks.check_inputs(digits(f"model.weights={name}"))
 
 
@@ -72,6 +75,12 @@ def test_weights_are_read_again_only_when_the_file_changed(
     assert read == [file, file]
 
 
+def test_every_output_of_the_pipeline_is_known() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    outputs = {name for stage in stages for name in stage.get("outs", [])}
+    assert outputs | {".bmix", ".dvc"} == set(checks.OUTPUTS)
+
+
 def test_an_output_that_cannot_be_written_or_would_be_removed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +94,8 @@ def test_an_output_that_cannot_be_written_or_would_be_removed_is_refused(
         ("notes/x.csv", "is not a folder that may be written to"),
         ("data/prepared/x.csv", "lies in data/prepared, which the pipeline writes and removes"),
         ("mine/../plots/x.csv", "lies in plots"),
+        ("history.csv", "history.csv is history.csv, which the pipeline writes"),
+        ("mine/../params.yaml", "is a file of the project"),
     ]:
         with pytest.raises(InputError, match=f"--output: .*{found}"):
             checks.check_output(Path(path))
@@ -108,4 +119,4 @@ def test_input_that_dvc_tracks_and_that_is_not_here_is_to_be_pulled(
         checks.check_inputs(params)
     assert caught.value.where == "params.yaml, data.path"
     assert caught.value.found == f"data/mine/labels.csv is not here, but {tracked}.dvc tracks it"
-    assert caught.value.remedy == f"dvc pull {tracked}.dvc"
+    assert caught.value.remedy.endswith(f"dvc pull {tracked}.dvc")

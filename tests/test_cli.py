@@ -61,7 +61,7 @@ def test_no_result_says_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"mAP": {}}', '{"mAP": 1}', "\x80"])
 def test_a_damaged_result_says_how_to_have_it_back(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"metrics\.json: is damaged\n.*\n.*dvc checkout metrics\.json --cd "):
+    with pytest.raises(InputError, match=r"metrics\.json: is damaged\n.*\n.*dvc checkout --force metrics\.json --cd "):
         read_measures(tmp_path)
 
 

@@ -122,6 +122,9 @@ def test_the_command_embeds_what_is_prepared(
     told = "data.source=features data.path=made/set.npz data.root=made model.backbone=identity"
     assert told in capsys.readouterr().out
     assert np.load("made/set.npz")["X"].shape == (36, 1, 512)
+    # data/ holds data/prepared, and so cannot be data.root.
+    run(parser.parse_args([*options, "--image-size", "32", "--output", "data/set.npz"]))
+    assert "data.path=data/set.npz model.backbone=identity" in capsys.readouterr().out
     with pytest.raises(InputError, match="takes no images"):
         run(parser.parse_args(["--output", "set.npz", "--backbone", "identity"]))
     with pytest.raises(InputError, match=r"is no \.npz"):

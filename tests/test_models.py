@@ -162,7 +162,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path, monkeypatch, content, s
         torch.save({"w": Dangerous()}, path)
     elif content == "list":
         torch.save([torch.zeros(1)], path)
-    neither = "is neither safetensors nor a file of tensors"
+    neither = "not readable as weights: neither safetensors nor a file of tensors"
     found = {"missing": "no such file", "list": f"holds no state dict|{neither}"}.get(content, neither)
     with pytest.raises(InputError, match=found) as caught:
         build_classifier("small", "linear", 2, str(path), seed=0)

@@ -24,6 +24,9 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise InputError(
             str(path), "no such file", "a file of weights, safetensors or torch", "correct model.weights, or use none"
         )
+    with path.open("rb"):
+        # A file that may not be read ends here, by an error with its name, which safetensors' own has not.
+        pass
     content: object
     try:
         if path.suffix == ".safetensors":
@@ -36,9 +39,9 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         # A damaged file ends torch by errors of many kinds; their words are not passed on: some tell to unpickle all.
         raise InputError(
             str(path),
-            "is neither safetensors nor a file of tensors",
+            "not readable as weights: neither safetensors nor a file of tensors",
             "weights as safetensors, or tensors by torch.save",
-            "replace it, or set model.weights to none",
+            "replace it by a whole one",
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

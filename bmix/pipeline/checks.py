@@ -13,10 +13,15 @@ from bmix.models.timm_names import is_timm
 from bmix.params import Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
+from bmix.pipeline.repro import shown_command
 
 CHECKED, CHECKED_MODEL = Path(".bmix/checked.json"), Path(".bmix/checked-model.json")
 DIGESTS = Path(".bmix/image-digests.npz")
-OUTPUTS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots", ".bmix", ".dvc")
+OUTPUTS = (
+    *("data/prepared", "data/noisy", "models/warmup", "models/final", "verdicts.parquet", "verdicts.json"),
+    *("history.csv", "mixtures.parquet", "sampler.csv", "metrics.json", "plots", "report.html", ".bmix", ".dvc"),
+)
+OWN_FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "mlflow.db")
 
 
 def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
@@ -53,14 +58,16 @@ def check_output(path: Path, option: str = "--output") -> None:
         found = f"{path} is a folder"
     elif not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         found = f"{path} cannot be written: {folder} is not a folder that may be written to"
-    elif output := _output_around(path):
-        found = f"{path} lies in {output}, which the pipeline writes and removes"
+    elif output := output_around(path):
+        found = f"{path} {'is' if path == Path(output) else 'lies in'} {output}, which the pipeline writes and removes"
+    elif path.resolve() in [Path(name).resolve() for name in OWN_FILES]:
+        found = f"{path} is a file of the project"
     else:
         return
     raise InputError(option, found, "a file in a folder of yours", "name another")
 
 
-def _output_around(path: str | Path) -> str | None:
+def output_around(path: str | Path) -> str | None:
     """The output of the pipeline that is, holds or lies in `path`."""
     here = Path.cwd().resolve()
     target = (here / path).resolve()
@@ -74,7 +81,7 @@ def _overlap(first: Path, second: Path) -> bool:
 
 def _check_root(params: Params) -> None:
     for key, value in (("data.path", params.data.path), ("data.root", params.data.root)):
-        if output := _output_around(value):
+        if output := output_around(value):
             raise InputError(
                 f"params.yaml, {key}",
                 f"{value} holds or lies in {output}, which the pipeline writes",
@@ -97,7 +104,7 @@ def _check_pulled(params: Params) -> None:
                     f"params.yaml, {key}",
                     f"{value} is not here, but {pointer} tracks it",
                     "input that is in the working copy",
-                    f"dvc pull {pointer}",
+                    shown_command("dvc", f"pull {pointer}"),
                 )
 
 

@@ -38,7 +38,7 @@ OPTIONS = {"model.backbone": "--backbone", "model.weights": "--weights", "data.i
 def run(arguments: argparse.Namespace) -> None:
     """`embed`: the images in data/prepared of the current folder as features."""
     from bmix.params import load_params
-    from bmix.pipeline.checks import check_output
+    from bmix.pipeline.checks import check_output, output_around
 
     params = load_params()
     output: Path = arguments.output
@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError("data/prepared", "holds features", "images", "set data.source to images, and run dvc repro")
     classifier = frozen_backbone(arguments.backbone, arguments.weights, arguments.image_size)
     embed(manifest, params.image_root, classifier, output, arguments.views, arguments.seed, arguments.augment)
-    # The project's own folder cannot be data.root; any other folder of inputs will do as it is.
-    root = "" if output.parent == Path() else f" data.root={output.parent}"
+    # Any folder of inputs will do, so that of the params where this one holds outputs of the pipeline.
+    root = "" if output_around(output.parent) else f" data.root={output.parent}"
     print(f"{output} written; use it by data.source=features data.path={output}{root} model.backbone=identity")
 
 

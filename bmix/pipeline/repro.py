@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,6 +47,7 @@ _SECONDS_TO_STOP = 10
 _SECONDS_TO_LET_GO = 1
 
 _running: set[subprocess.Popen[str]] = set()
+_stopping = threading.Event()
 
 
 class PipelineError(RuntimeError):
@@ -103,8 +104,7 @@ def reproduce(
     for old in failures.glob("*.json"):
         old.unlink(missing_ok=True)
     ended = _run(command, folder, variables, tell)
-    if ended.status != 0 and ended.progress.busy:
-        time.sleep(_SECONDS_TO_LET_GO)
+    if ended.status != 0 and ended.progress.busy and not _stopping.wait(_SECONDS_TO_LET_GO):
         ended = _run(command, folder, variables, tell)
     if ended.status != 0:
         raise _explain(ended, _read_failure(failures, ended.progress.failed), folder)
@@ -144,7 +144,8 @@ def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Call
 
 
 def stop_running() -> None:
-    """Stop every `dvc repro` that this process started, with its stage; for a caller whose threads wait for them."""
+    """Stop every `dvc repro` that this process started, with its stage, for good; for a caller whose threads wait."""
+    _stopping.set()
     for process in list(_running):
         _stop(process)
 
@@ -217,7 +218,7 @@ def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> Pip
     return PipelineError(
         f"stage {stage} failed{where}: {reason}\n"
         f"  to go on: mend it and run the same command again; stages that are done are not run again\n"
-        f"  to have the last good outputs back instead: {shown_command('dvc', 'checkout', folder)}",
+        f"  to have the last good outputs back instead: {shown_command('dvc', 'checkout --force', folder)}",
         stage=stage,
         retry=bool(failure and failure.get("retry")),
     )

@@ -32,7 +32,7 @@ def read_measures(folder: Path = Path()) -> Measures:
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the result of a run", "run `make repro` first") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        remedy = f"have it back: {shown_command('dvc', 'checkout metrics.json', folder)}"
+        remedy = f"have it back: {shown_command('dvc', 'checkout --force metrics.json', folder)}"
         raise InputError(str(path), "is damaged", "the measures that a run wrote", remedy) from error
     return measures
 

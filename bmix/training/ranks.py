@@ -24,7 +24,7 @@ PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others; one that dies ends all of them at once, by torchrun."""
 
 GRACE_SECONDS = 5.0
-"""How long a process that met an error gives torchrun to end it, where another has met the same or the cause."""
+"""How long the first process that met an error, and half as long as any other, gives torchrun to end it."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def process_group() -> Iterator[Ranks]:
     except Exception as error:
         # Torchrun ends the others when one has ended. So of wrong input, which all meet, the first alone tells; and of
         # a connection that broke because a process was killed, none.
-        time.sleep(0 if ranks.first and isinstance(error, InputError) else GRACE_SECONDS)
+        if not (ranks.first and isinstance(error, InputError)):
+            time.sleep(GRACE_SECONDS if ranks.first else 2 * GRACE_SECONDS)
         raise
     # Not after an error: this would wait for ranks that wait for this one, and torchrun ends them all.
     distributed.destroy_process_group()
