@@ -61,9 +61,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths, labels_NK = write_images(folder, 301)
     given_NK = labels_NK ^ (np.random.default_rng(1).random(labels_NK.shape) < 0.2)
     np.save(folder / "given.npy", given_NK)
-    save_file(
-        train(build_run(paths, given_NK, batch_size=64), 2).classifier.state_dict(), folder / "weights.safetensors"
-    )
+    weights = train(build_run(paths, given_NK, batch_size=64), 2).classifier.state_dict()
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "weights.safetensors")
     return folder
 
 
