@@ -34,14 +34,11 @@ def run(command: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError as error:
-        if not _reader_is_gone():
-            print(f"error: {_told(error)}", file=sys.stderr)
-            sys.exit(EXIT_SYSTEM)
-        # What is still held back would be written, and fail again, when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            # What is still held back would be written, and fail again, when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_BROKEN_PIPE)
         if error.strerror is None:
             raise
         print(f"error: {_told(error)}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bmix.arrays import as_array
 from bmix.errors import InputError, nearest
 from bmix.noise_matrix import checked_matrix
 
@@ -62,7 +63,7 @@ def transition(true: Any, given: Any, ignored: Any = None) -> np.ndarray:
     ignored: bool (N, K), the cells to leave out of every count; None for none.
     """
     true_NK, given_NK = _checked(true, "true labels"), _checked(given, "given labels")
-    ignored = None if ignored is None else _as_array(ignored)
+    ignored = None if ignored is None else as_array(ignored)
     for name, other in (("given labels", given_NK), ("ignored cells", ignored)):
         if other is not None and other.shape != true_NK.shape:
             expected = f"that of the true labels, {true_NK.shape}"
@@ -275,17 +276,9 @@ def _positives(labels_NK: np.ndarray) -> np.ndarray:
     return np.flatnonzero(labels_NK.view(bool))
 
 
-def _as_array(labels: Any) -> np.ndarray:
-    # numpy takes no tensor that has gradients, lies on a GPU or is of a type of its own.
-    if hasattr(labels, "detach"):
-        labels = labels.detach().cpu()
-        labels = labels.float() if str(labels.dtype) == "torch.bfloat16" else labels
-    return np.asarray(labels)
-
-
 def _checked(labels: Any, where: str) -> np.ndarray:
     """The labels as uint8, in row-major order; InputError where they are not a matrix of 0 and 1."""
-    array = _as_array(labels)
+    array = as_array(labels)
     if array.ndim != 2:
         raise InputError(where, f"{array.ndim} dimensions", "a matrix (images, classes)", "pass one row per image")
     rows = max(1, _LABELS_AT_ONCE // max(1, array.shape[1]))

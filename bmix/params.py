@@ -14,6 +14,8 @@ from bmix.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+PLACES = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
+"""Section and name of the keys whose value is the place of an input."""
 
 
 class Section(BaseModel):

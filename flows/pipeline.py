@@ -83,9 +83,10 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
         if not state.is_completed():
             return Failed(message=state.message)
     measures = read_measures(project.folder)
-    create_table_artifact(key="bmix-result", table=result_rows(measures), description=f"Result in {project.folder}")
+    rows = result_rows(measures)
+    create_table_artifact(key="bmix-result", table=rows, description=f"Result in {project.folder}")
     logger.info("result\n%s", render({"result": [measures]}))
-    return Completed(message=f"mAP {result_rows(measures)[0]['%']}")
+    return Completed(message=f"mAP {rows[0]['%']}")
 
 
 def add_edits(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 
 from bmix import console, load_model
-from bmix.data.manifest import read_manifest
+from bmix.data.manifest import holds_features, read_manifest
 from bmix.data.noisy import read_labels
-from bmix.data.stores import holds_features
 from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
 from bmix.evaluation.plots import write_plots
 from bmix.evaluation.report import render_report
@@ -45,7 +44,7 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
     evaluation = evaluate(
         predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),
         train_positives=manifest.labels("train").sum(axis=0, dtype=int),
-        labels=place_verdicts(verdicts, ids, manifest.classes, given_NK, manifest.ignored("train")),
+        labels=place_verdicts(verdicts, ids, manifest.classes, given_NK, manifest.ignored_if_any("train")),
         true_NK=true_NK,
         record=record,
         thresholds=(params.evaluate.many, params.evaluate.medium),

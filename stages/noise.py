@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix import console
-from bmix.data.manifest import Manifest, quoted, read_manifest
+from bmix.data.manifest import quoted, read_manifest
 from bmix.data.noisy import write_labels
 from bmix.errors import InputError
 from bmix.files import replaced_folder, write_json
@@ -29,7 +29,7 @@ def main() -> None:
     with stage_timing("noise"), replaced_folder(NOISY) as folder:
         noise = load_params().noise
         manifest = read_manifest(PREPARED)
-        true_NK, ignored_NK = manifest.labels("train"), _ignored(manifest)
+        true_NK, ignored_NK = manifest.labels("train"), manifest.ignored_if_any("train")
         rng, matrix_KK = numpy_generator(noise.seed, "noise"), noise_matrix(noise, manifest.classes)
         given_NK = inject(true_NK, noise.kind, noise.rate, rng, matrix_KK)
         if ignored_NK is not None:
@@ -38,11 +38,6 @@ def main() -> None:
         write_labels(folder, manifest, given_NK, None if noise.kind == "none" else true_NK)
         measured = measured_rates(true_NK, given_NK, ignored_NK)
         write_json(folder / "noise.json", {"kind": noise.kind, "rate": noise.rate, "measured": measured})
-
-
-def _ignored(manifest: Manifest) -> np.ndarray | None:
-    """The ignored cells of the training images, bool (N, K); None where there is none, as in most data sets."""
-    return manifest.ignored("train") if manifest.rows("train")["ignore"].map(len).any() else None
 
 
 def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: NoiseParams) -> None:

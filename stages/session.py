@@ -22,8 +22,9 @@ from bmix.training.run import advance, build_trainer
 from bmix.training.state import STATE_FILES, load_state
 
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
-CODE = [Path("bmix", room) for room in ("data", "method", "models", "recipes", "training")]
-CODE += [Path("bmix/evaluation/metrics.py"), Path("bmix/randomness.py"), Path("bmix/torchvision_import.py")]
+ROOMS = ("data", "method", "models", "recipes", "training")
+FILES = ("arrays.py", "evaluation/metrics.py", "randomness.py", "torchvision_import.py")
+CODE = [Path("bmix", name) for name in ROOMS + FILES]
 # The other keys of the data, and the noise, act through the inputs.
 SETTINGS = (
     "data.source",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from flows import retrain
 from flows.pipeline import can_pass_on_second_try, pipeline, result_rows, run_stage
 from flows.retrain import check_cron, check_interval, check_server, deployment_name
 from tests.projects import copy_project, failing_stage, run
+from tests.test_locks import held_elsewhere
 
 CACHED = dict.fromkeys(["prepare", "noise", "warmup", "train", "evaluate"], "Cached")
 
@@ -159,14 +158,8 @@ def test_a_schedule_that_another_process_serves_is_refused(tmp_path: Path, monke
     for name in ("check_inputs", "edited_params", "check_server"):
         monkeypatch.setattr(retrain, name, lambda *_: (None, None))
     lock = tmp_path / ".bmix" / f"{deployment_name(tmp_path, [])}.lock"
-    hold = "import sys; from pathlib import Path; from bmix.locks import held\n"
-    hold += "with held(Path(sys.argv[1]), KeyError): print(flush=True), sys.stdin.read()"
-    command = [sys.executable, "-c", hold, str(lock)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(retrain.__file__).parents[1]
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(InputError, match=f"process {holder.pid} keeps this project on a schedule"):
-            retrain.serve([], None, 60)
-        holder.kill()
+    with (
+        held_elsewhere(lock) as holder,
+        pytest.raises(InputError, match=f"process {holder} keeps this project on a schedule"),
+    ):
+        retrain.serve([], None, 60)

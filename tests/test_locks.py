@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bmix.locks import held
+from tests.tiny import REPOSITORY
 
 HOLDER = """
 import sys
@@ -22,14 +25,26 @@ with held(Path(sys.argv[1]), RuntimeError):
 """
 
 
-def test_another_process_is_refused_by_number_until_the_holder_dies(tmp_path: Path) -> None:
-    lock = tmp_path / "folder" / "work.lock"
+@contextmanager
+def held_elsewhere(lock: Path) -> Iterator[int]:
+    """The number of a process that holds the lock, and that is killed at the end."""
     command = [sys.executable, "-c", HOLDER, str(lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LookupError, match=f"^'{holder.pid}'$"), held(lock, KeyError):
-            pass
-        holder.kill()
+        try:
+            yield holder.pid
+        finally:
+            holder.kill()
+
+
+def test_another_process_is_refused_by_number_until_the_holder_dies(tmp_path: Path) -> None:
+    lock = tmp_path / "folder" / "work.lock"
+    with (
+        held_elsewhere(lock) as holder,
+        pytest.raises(LookupError, match=f"^'{holder}'$"),
+        held(lock, KeyError),
+    ):
+        pass
     with held(lock, KeyError):
         pass

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from bmix.data.manifest import COLUMNS, Manifest
+from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest
 from bmix.data.screening import drop_empty, screen_overlap
 from bmix.errors import InputError
 
@@ -65,7 +67,8 @@ def test_a_warning_is_told_and_noted(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_what_is_no_image_is_not_called_one() -> None:
     overlapping = manifest(("a", "train", ["cat"], "1"), ("c", "test", ["cat"], "1"))
+    features = replace(overlapping, frame=overlapping.frame.assign(path=FEATURES_FILE))
     with pytest.raises(InputError) as caught:
-        screen_overlap(overlapping, "features.npz", "refuse", "row")
+        screen_overlap(features, "features.npz", "refuse")
     assert caught.value.found.startswith("one row is in more than one split\n")
     assert caught.value.expected.startswith("every row in one split only")

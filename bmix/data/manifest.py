@@ -62,9 +62,18 @@ class Manifest:
         """The cells of one split that are neither present nor absent, bool (N, K)."""
         return label_matrix(self.rows(split)["ignore"], self.classes).astype(bool)
 
+    def ignored_if_any(self, split: str) -> np.ndarray | None:
+        """As `ignored`; None, without making a matrix, where there is no such cell, as in most data sets."""
+        return self.ignored(split) if self.rows(split)["ignore"].map(len).any() else None
+
     def splits(self) -> list[str]:
         """The names of the splits that hold an image: train, val, tests, unlabelled."""
         return sorted(self.frame["split"].unique(), key=lambda name: (SPLIT_NAMES.index(name.split("-")[0]), name))
+
+
+def holds_features(manifest: Manifest) -> bool:
+    """Whether the rows of a manifest are features, not images."""
+    return bool(len(manifest.frame)) and bool((manifest.frame["path"] == FEATURES_FILE).all())
 
 
 def label_counts(lists: pd.Series, classes: list[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bmix.data.manifest import SHOWN, Manifest, origin
+from bmix.data.manifest import SHOWN, Manifest, holds_features, origin
 from bmix.errors import InputError
 
 
@@ -21,12 +21,11 @@ def drop_empty(manifest: Manifest) -> Manifest:
     return replace(manifest, frame=frame[kept], notes=notes)
 
 
-def screen_overlap(manifest: Manifest, where: str, overlap: str, instance: str = "image") -> Manifest:
+def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:
     """Look for files of equal bytes in more than one split, by their digests; images without a digest are passed over.
 
     overlap: `refuse` raises an InputError that names the first pairs; `warn` says so on stderr and in a note. A copy
     among the unlabelled images of a labelled one is an overlap too.
-    instance: what a row of the manifest is to the reader of the message.
     """
     frame = manifest.frame
     with_digest = frame["digest"] != ""
@@ -35,6 +34,7 @@ def screen_overlap(manifest: Manifest, where: str, overlap: str, instance: str =
     if not len(shared):
         return manifest
     pairs = [_pair(frame, digest, where) for digest in shared[:SHOWN]]
+    instance = "row" if holds_features(manifest) else "image"
     found = _counted(len(shared), instance)
     rest = [f"and {len(shared) - SHOWN} more"] if len(shared) > SHOWN else []
     if overlap == "refuse":
@@ -49,9 +49,8 @@ def screen_overlap(manifest: Manifest, where: str, overlap: str, instance: str =
 
 
 def _counted(count: int, instance: str) -> str:
-    return (
-        f"one {instance} is in more than one split" if count == 1 else f"{count} {instance}s are in more than one split"
-    )
+    counted = f"one {instance} is" if count == 1 else f"{count} {instance}s are"
+    return f"{counted} in more than one split"
 
 
 def _pair(frame: pd.DataFrame, digest: str, where: str) -> str:

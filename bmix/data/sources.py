@@ -32,7 +32,7 @@ def prepare(data: DataParams, images_folder: Path, memo: Path | None = None) -> 
         memo = None if made else memo
         manifest = verify(manifest, root, data.path, unreadable=data.unreadable, memo=memo)
         validate(manifest, data.path)
-    manifest = screen_overlap(manifest, data.path, data.overlap, "row" if data.source == "features" else "image")
+    manifest = screen_overlap(manifest, data.path, data.overlap)
     return Manifest(manifest.frame.reset_index(drop=True), manifest.classes, manifest.notes)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bmix.data.augment import Augment
 from bmix.data.images import MEMORY_LIMIT, ImageStore
-from bmix.data.manifest import FEATURES_FILE, Manifest
+from bmix.data.manifest import FEATURES_FILE, Manifest, holds_features
 from bmix.errors import InputError
 from bmix.randomness import normals, uniforms
 
@@ -117,11 +117,6 @@ def relabelling_views(instances_B: Tensor, augment: Augment | FeatureViews, keys
     if isinstance(augment, FeatureViews):
         return augment.distinct(instances_B, keys_VB)
     return torch.stack([augment(instances_B, keys_B) for keys_B in keys_VB])
-
-
-def holds_features(manifest: Manifest) -> bool:
-    """Whether the rows of a manifest are features, not images."""
-    return bool(len(manifest.frame)) and bool((manifest.frame["path"] == FEATURES_FILE).all())
 
 
 def open_store(manifest: Manifest, split: str, image_root: Path, image_size: int) -> ImageStore | FeatureStore:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bmix.arrays import as_array
 from bmix.errors import InputError
 
 GROUPS = ("many", "medium", "few")
@@ -55,7 +56,7 @@ def mean_average_precision(
     Raises:
         InputError: `ap` and `train_positives` of different length, or thresholds in the wrong order.
     """
-    ap_K = np.asarray(_as_array(ap), dtype=np.float64)
+    ap_K = np.asarray(as_array(ap), dtype=np.float64)
     measured_K = ~np.isnan(ap_K)
     members = {"all": measured_K}
     if train_positives is None:
@@ -80,7 +81,7 @@ def class_groups(train_positives: Any, thresholds: tuple[int, int]) -> np.ndarra
     many, medium = thresholds
     if medium >= many:
         raise InputError("thresholds", f"{thresholds}", "many above medium", "give (many, medium), e.g. (10000, 1000)")
-    positives_K = np.asarray(_as_array(train_positives))
+    positives_K = as_array(train_positives)
     return np.select([positives_K >= many, positives_K >= medium], ["many", "medium"], "few")
 
 
@@ -151,16 +152,9 @@ def _ordered_keys(scores: np.ndarray) -> np.ndarray:
     return bits if bits.min(initial=0) >= 0 else np.where(bits < 0, np.iinfo(bits.dtype).min - bits, bits)
 
 
-def _as_array(values: Any) -> np.ndarray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
-    return np.asarray(values)
-
-
 def _by_class(scores_NK: Any, labels_NK: Any) -> tuple[np.ndarray, np.ndarray]:
     """Both matrices checked, class by class in memory: (K, N) float and (K, N) int8."""
-    scores, labels = _as_array(scores_NK), _as_array(labels_NK)
+    scores, labels = as_array(scores_NK), as_array(labels_NK)
     for name, array, kinds in (("scores", scores, "biuf"), ("labels", labels, "biufO")):
         if array.dtype.kind not in kinds:
             raise InputError(name, f"type {array.dtype}", "real numbers", f"turn the {name} into numbers first")

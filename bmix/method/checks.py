@@ -23,13 +23,8 @@ def check_given(given: Tensor) -> None:
     """InputError for a given label other than 0 and 1; a bool tensor costs nothing."""
     if given.dtype == torch.bool or not bool((wrong := (given != 0) & (given != 1)).any()):
         return
-    index = tuple(wrong.nonzero()[0].tolist())
-    raise InputError(
-        f"given label at index {index}",
-        str(given[index].item()),
-        "0 (absent) or 1 (present)",
-        "turn the labels into 0 and 1, or into bool, first",
-    )
+    expected, remedy = "0 (absent) or 1 (present)", "turn the labels into 0 and 1, or into bool, first"
+    raise _refusal("given label", given, wrong, expected, remedy)
 
 
 def check_fractions(name: str, values: Tensor, *, nan_passes: bool = False) -> None:
@@ -43,10 +38,11 @@ def check_fractions(name: str, values: Tensor, *, nan_passes: bool = False) -> N
     if not nan_passes:
         wrong |= values.isnan()
     if bool(wrong.any()):
-        index = tuple(wrong.nonzero()[0].tolist())
-        raise InputError(
-            f"{name} at index {index}",
-            str(values[index].item()),
-            "a number from 0 to 1",
-            "pass probabilities, not logits, and look whether the model's outputs are finite",
-        )
+        remedy = "pass probabilities, not logits, and look whether the model's outputs are finite"
+        raise _refusal(name, values, wrong, "a number from 0 to 1", remedy)
+
+
+def _refusal(name: str, values: Tensor, wrong: Tensor, expected: str, remedy: str) -> InputError:
+    """Of the first of the wrong values."""
+    index = tuple(wrong.nonzero()[0].tolist())
+    return InputError(f"{name} at index {index}", str(values[index].item()), expected, remedy)

@@ -86,7 +86,6 @@ def class_confidence(confidence_NK: Tensor, given: Tensor | RareLabels) -> tuple
     return torch.from_numpy(presence_K).to(confidence_NK.device), torch.from_numpy(absence_K).to(confidence_NK.device)
 
 
-@torch.no_grad()
 def instance_scores(given: Tensor | RareLabels, presence_K: Tensor, absence_K: Tensor) -> Tensor:
     """Eq. 3: Score(x, ỹ) = Σ_k P(k) where ỹ_k = 1, A(k) where ỹ_k = 0.
 

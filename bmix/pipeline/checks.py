@@ -10,7 +10,7 @@ from typing import Any
 import bmix
 from bmix.errors import InputError, nearest
 from bmix.models.timm_names import is_timm
-from bmix.params import Params, apply_edits, parse_params, read_yaml
+from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.repro import shown_command
@@ -51,8 +51,8 @@ def check_inputs(params: Params) -> None:
     check_data(params, memo=CHECKED, digests=DIGESTS)
 
 
-def check_output(path: Path, option: str = "--output") -> None:
-    """InputError where a command could not write its file at `path`, or where the pipeline would remove it."""
+def check_output(path: Path) -> None:
+    """InputError where a command could not write its --output at `path`, or where the pipeline would remove it."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir():
         found = f"{path} is a folder"
@@ -64,7 +64,7 @@ def check_output(path: Path, option: str = "--output") -> None:
         found = f"{path} is a file of the project"
     else:
         return
-    raise InputError(option, found, "a file in a folder of yours", "name another")
+    raise InputError("--output", found, "a file in a folder of yours", "name another")
 
 
 def output_around(path: str | Path) -> str | None:
@@ -92,9 +92,9 @@ def _check_root(params: Params) -> None:
 
 def _check_pulled(params: Params) -> None:
     """Of input that is not there but tracked by DVC, say that a pull brings it."""
-    inputs = {"data.path": params.data.path, "data.root": params.data.root}
-    inputs |= {"noise.matrix": params.noise.matrix, "model.weights": params.model.weights}
-    for key, value in inputs.items():
+    values = params.flat()
+    for key in map(".".join, PLACES):
+        value = values[key]
         if Path(value).exists():
             continue
         for place in (Path(value), *Path(value).parents[:-1]):
@@ -144,9 +144,7 @@ def _check_weights(params: Params) -> None:
             "none or a weights file for this backbone",
             "set model.weights to none, or model.backbone to resnet18 or resnet50",
         )
-    if weights in ("none", "imagenet"):
-        return
-    if not Path(weights).is_file():
+    if weights not in ("none", "imagenet") and not Path(weights).is_file():
         raise InputError(
             "params.yaml, model.weights",
             f"{weights} is not a file",

@@ -17,12 +17,11 @@ import yaml
 
 from bmix.errors import InputError
 from bmix.files import replaced, write_text
-from bmix.params import Params
+from bmix.params import PLACES, Params
 from bmix.pipeline.repro import stage_environment
 
 CODE_FOLDERS = ("bmix", "stages")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
-_PATHS = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
 _LONGEST_NAME = 60
 
 
@@ -44,7 +43,7 @@ def refresh_copy(original: Path, folder: Path, content: dict[str, Any]) -> None:
             _write_if_new(folder / name, (original / name).read_bytes())
     linked = {section: dict(keys) for section, keys in content.items()}
     # A folder is linked before what lies in it, which is then reached through that link.
-    for section, key in sorted(_PATHS, key=lambda place: len(Path(content[place[0]][place[1]]).parts)):
+    for section, key in sorted(PLACES, key=lambda place: len(Path(content[place[0]][place[1]]).parts)):
         linked[section][key] = _link(original, folder, linked[section][key])
     _write_if_new(folder / "params.yaml", yaml.safe_dump(linked, sort_keys=False, allow_unicode=True).encode())
     if not (folder / ".dvc" / "config.local").exists():

@@ -53,7 +53,7 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
         # What was skipped may have been the last image of a class or a split.
         validate(manifest, data.path)
         _refuse_missing_split(manifest.splits(), split, data.path)
-    screen_overlap(manifest, data.path, data.overlap, "row" if data.source == "features" else "image")
+    screen_overlap(manifest, data.path, data.overlap)
     _refuse_lone_image(len(manifest.rows("train")), data.path)
     if memo is not None:
         remember(memo, state)

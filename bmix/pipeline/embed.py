@@ -20,9 +20,8 @@ from torch import Tensor
 
 from bmix.data.augment import build_augment
 from bmix.data.images import load_image
-from bmix.data.manifest import Manifest, label_matrix, read_manifest
+from bmix.data.manifest import Manifest, holds_features, label_matrix, read_manifest
 from bmix.data.pace import Pace
-from bmix.data.stores import holds_features
 from bmix.errors import InputError
 from bmix.files import replaced
 from bmix.models.backbones import build_classifier
@@ -76,9 +75,7 @@ def _by_options(text: str) -> str:
 @torch.inference_mode()
 def backbone_features(network: ImageNetwork, images_B: Tensor) -> Tensor:
     """Normalised images (B, 3, S, S) to the backbone's features under global average pooling, float32 (B, D)."""
-    # Depthwise convolutions on a CPU take little more than half the time with the channels last.
-    images_B = images_B.contiguous(memory_format=torch.channels_last)
-    return network.layout(network.backbone(images_B)).float().mean(dim=(2, 3))
+    return network.feature_map(images_B).float().mean(dim=(2, 3))
 
 
 def embed(

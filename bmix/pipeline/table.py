@@ -28,13 +28,12 @@ def read_measures(folder: Path = Path()) -> Measures:
     """
     path = folder / "metrics.json"
     try:
-        measures = _measures(json.loads(path.read_text(encoding="utf-8")))
+        return _measures(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the result of a run", "run `make repro` first") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         remedy = f"have it back: {shown_command('dvc', 'checkout --force metrics.json', folder)}"
         raise InputError(str(path), "is damaged", "the measures that a run wrote", remedy) from error
-    return measures
 
 
 def _measures(metrics: dict[str, Any]) -> Measures:

@@ -24,7 +24,7 @@ PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others; one that dies ends all of them at once, by torchrun."""
 
 GRACE_SECONDS = 5.0
-"""How long the first process that met an error, and half as long as any other, gives torchrun to end it."""
+"""How long the first process, on meeting an error, waits for torchrun to end it; the others wait twice as long."""
 
 
 @dataclass(frozen=True)
