@@ -17,13 +17,13 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from bmix import console
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.evaluation.results import metrics_of
-from bmix.files import read_json, write_json
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
+from bmix.support import console
+from bmix.support.files import read_json, write_json
 from bmix.training.run import advance, build_trainer, write_outputs
 from stages import evaluate, noise, prepare
 

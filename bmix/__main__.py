@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from bmix import console
-from bmix.pipeline.embed_options import add_embed_arguments
+from bmix.embedding.options import add_embed_arguments
+from bmix.support import console
 
 EXIT_TERMINATED = 143
 RECIPES = ("bce", "mixup", "balancemix")
@@ -82,7 +82,7 @@ def repro(arguments: argparse.Namespace) -> int:
 
 def embed(arguments: argparse.Namespace) -> None:
     """`embed`: a file for the source `features`."""
-    from bmix.pipeline.embed import run
+    from bmix.embedding.embed import run
 
     run(arguments)
 

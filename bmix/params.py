@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bmix.errors import InputError, nearest
 from bmix.method.settings import LARGEST_ALPHA, LARGEST_SHARPNESS
-from bmix.yaml_text import parse_yaml
+from bmix.support.errors import InputError, nearest
+from bmix.support.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]

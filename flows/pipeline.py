@@ -18,12 +18,13 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed, Failed
 from prefect.tasks import Task
 
-from bmix import console
-from bmix.errors import InputError
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import Project, open_project
-from bmix.pipeline.repro import PipelineError, reproduce, stage_names
+from bmix.pipeline.repro import PipelineError, reproduce
 from bmix.pipeline.table import Measures, read_measures, render
+from bmix.support import console
+from bmix.support.errors import InputError
+from bmix.workspace.pipeline_file import stage_names
 
 RETRY_DELAYS: list[float] = [10, 60]
 MEANINGS = {

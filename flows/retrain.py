@@ -18,11 +18,11 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import get_current_settings
 
-from bmix import console
-from bmix.errors import InputError
-from bmix.locks import held
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import HOME
+from bmix.support import console
+from bmix.support.errors import InputError
+from bmix.support.locks import held
 from flows.pipeline import add_edits, pipeline, run_once
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import torch
 
-from bmix import console, load_model
+from bmix import load_model
 from bmix.data.manifest import holds_features, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
-from bmix.evaluation.plots import write_plots
-from bmix.evaluation.report import render_report
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
-from bmix.files import replaced, replaced_folder, write_json, write_text
+from bmix.figures.plots import write_plots
+from bmix.figures.report import render_report
 from bmix.params import Params, load_params
-from bmix.tracking.timings import stage_timing
+from bmix.support import console
+from bmix.support.files import replaced, replaced_folder, write_json, write_text
+from bmix.workspace.timings import stage_timing
 
 PREPARED, NOISY, MODEL = Path("data/prepared"), Path("data/noisy"), Path("models/final")
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")

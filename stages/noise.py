@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix import console
 from bmix.data.manifest import quoted, read_manifest
 from bmix.data.noisy import write_labels
-from bmix.errors import InputError
-from bmix.files import replaced_folder, write_json
 from bmix.noise import inject, measured_rates
-from bmix.noise_matrix import noise_matrix
+from bmix.noise.matrix import noise_matrix
 from bmix.params import NoiseParams, load_params
 from bmix.randomness import numpy_generator
-from bmix.tracking.timings import stage_timing
+from bmix.support import console
+from bmix.support.errors import InputError
+from bmix.support.files import replaced_folder, write_json
+from bmix.workspace.timings import stage_timing
 
 PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bmix import console
-from bmix.data.facts import facts, facts_table
 from bmix.data.manifest import write_manifest
-from bmix.data.sources import prepare
-from bmix.evaluation.data_figures import class_frequencies
-from bmix.files import replaced_folder, write_json
+from bmix.figures.class_frequencies import class_frequencies
 from bmix.params import load_params
-from bmix.tracking.destination import project_root
-from bmix.tracking.timings import stage_timing
+from bmix.sources.facts import facts, facts_table
+from bmix.sources.registry import prepare
+from bmix.support import console
+from bmix.support.files import replaced_folder, write_json
+from bmix.workspace.project import project_root
+from bmix.workspace.timings import stage_timing
 
 PREPARED = Path("data/prepared")
 

@@ -6,10 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from bmix import console
-from bmix.tracking.destination import Destination, check_reachable, destination, project_root, tracking_on
+from bmix.support import console
+from bmix.tracking.destination import Destination, check_reachable, destination, tracking_on
 from bmix.tracking.stamp import is_current, write_stamp
 from bmix.training.finished import drop_finished
+from bmix.workspace.project import project_root
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def publish(target: Destination) -> None:
         reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
         print(
             f"warning: the MLflow record at {target.shown} was not brought up to date: {reason}\n"
-            "  the results on disk are whole; to mend it: start the tracking server, correct MLFLOW_TRACKING_URI\n"
+            "  the results on disk are whole; fix: start the tracking server, correct MLFLOW_TRACKING_URI\n"
             f"  or make room, then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
             file=sys.stderr,
         )

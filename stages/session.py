@@ -8,35 +8,21 @@ from pathlib import Path
 
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
-from bmix.errors import InputError
 from bmix.params import Params
-from bmix.tracking.destination import project_root
+from bmix.support.errors import InputError
 from bmix.tracking.live import LiveRun
-from bmix.tracking.timings import failure_noted, note_epochs, stage_timing
 from bmix.training.checkpoint import Checkpoints, claimed
 from bmix.training.identity import RunIdentity
 from bmix.training.launch import launch
 from bmix.training.loop import Trainer
 from bmix.training.ranks import Ranks, process_group
 from bmix.training.run import advance, build_trainer
-from bmix.training.state import STATE_FILES, load_state
+from bmix.training.state import load_state
+from bmix.workspace.pipeline_file import declared
+from bmix.workspace.project import project_root
+from bmix.workspace.timings import failure_noted, note_epochs, stage_timing
 
 PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
-ROOMS = ("data", "method", "models", "recipes", "training")
-FILES = ("arrays.py", "evaluation/metrics.py", "randomness.py", "torchvision_import.py")
-CODE = [Path("bmix", name) for name in ROOMS + FILES]
-# The other keys of the data, and the noise, act through the inputs.
-SETTINGS = (
-    "data.source",
-    "data.root",
-    "data.image_size",
-    "data.augment",
-    "data.jitter",
-    "model.",
-    "training.",
-    "method.",
-)
-NOT_IN_WARMUP = {"method.epsilon", "method.trust_positives", "method.ambiguous"}
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
@@ -47,17 +33,15 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     """
     with failure_noted(stage, replace=True):
         launch(f"stages.{stage}", params.training.processes, params.training.threads)
-    inputs = [PREPARED / "manifest.parquet", PREPARED / "classes.json", NOISY / "labels.parquet"]
-    inputs += [start / name for name in STATE_FILES] if start is not None else []
+    declaration = declared(stage, params.flat())
     with process_group() as ranks, _watched(stage, ranks):
-        _refuse_missing(inputs)
-        weights = Path(params.model.weights)
-        inputs += [weights] if weights.is_file() else []
-        settings = {key: value for key, value in params.flat().items() if key.startswith(SETTINGS)}
-        if stage == "warmup":
-            settings = {key: value for key, value in settings.items() if key not in NOT_IN_WARMUP}
-        home = project_root() / ".bmix" / "checkpoints"
-        checkpoints = Checkpoints(home, stage, RunIdentity.of(settings, inputs, CODE))
+        _refuse_missing(declaration.inputs)
+        # DVC knows the weights by their path alone, which may be no path but a word.
+        weights = [path for path in [Path(params.model.weights)] if path.is_file()]
+        identity = RunIdentity.of(
+            declaration.settings(params.flat()), [*declaration.inputs, *weights], declaration.code
+        )
+        checkpoints = Checkpoints(project_root() / ".bmix" / "checkpoints", stage, identity)
         with _claimed_by_first(checkpoints.folder, ranks):
             trainer = _begin(params, checkpoints, start, ranks)
             _train(stage, params, trainer, until, checkpoints)
@@ -121,5 +105,7 @@ def _tell(ranks: Ranks, lines: list[str]) -> None:
 
 def _refuse_missing(inputs: list[Path]) -> None:
     for path in inputs:
-        if not path.is_file():
-            raise InputError(str(path), "no such file", "the outputs of the stages before", "run them: dvc repro")
+        if not path.exists():
+            raise InputError(
+                str(path), "no such file", "the outputs of the stages before", "run them: dvc repro"
+            )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bmix import console
 from bmix.params import load_params
+from bmix.support import console
 from bmix.training.loop import Trainer
 from bmix.training.run import write_outputs
 from stages.session import WARMUP, run_stage

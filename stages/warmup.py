@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bmix import console
-from bmix.files import replaced_folder
 from bmix.params import load_params
+from bmix.support import console
+from bmix.support.files import replaced_folder
 from bmix.training.loop import Trainer
 from bmix.training.state import save_state
 from stages.session import WARMUP, run_stage

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bmix.pipeline.repro import TELEMETRY_OFF
-from tests.projects import make_project, run
+from tests.helpers.projects import make_project, run
 
 os.environ.update(TELEMETRY_OFF)
 # Two test processes share the cores: threads that wait for a core of the other take many times as long.

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from bmix.data.decoding import DECODER
-from bmix.data.pace import Pace
-from bmix.errors import InputError
+from bmix.support.errors import InputError
+from bmix.support.pace import Pace
 
 VARIABLE = "BMIX_IMAGE_CACHE"
 LEFT_FREE = 2**30

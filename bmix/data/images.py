@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 
 from bmix.data.decoding import UnusableImageError, decode, upright
 from bmix.data.image_cache import CachedImages, cache_folder
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes of decoded images that one ImageStore keeps; above it every read decodes its files again, or asks the cache."""

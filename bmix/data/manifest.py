@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bmix.errors import InputError, nearest
-from bmix.files import read_json, write_json, write_parquet
+from bmix.support.errors import InputError, nearest
+from bmix.support.files import read_json, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bmix.data.manifest import Manifest, quoted, text_schema
-from bmix.errors import InputError, nearest
-from bmix.files import replaced
+from bmix.support.errors import InputError, nearest
+from bmix.support.files import replaced
 
 if TYPE_CHECKING:
     import pyarrow

@@ -17,8 +17,8 @@ from torch import Tensor
 from bmix.data.augment import Augment
 from bmix.data.images import MEMORY_LIMIT, ImageStore
 from bmix.data.manifest import FEATURES_FILE, Manifest, holds_features
-from bmix.errors import InputError
 from bmix.randomness import normals, uniforms
+from bmix.support.errors import InputError
 
 STATISTICS_ROWS = 1024
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from bmix.data.manifest import Manifest, quoted
 from bmix.data.stores import open_store
-from bmix.errors import InputError
 from bmix.evaluation.predict import predict_confidence
 from bmix.evaluation.results import RunRecord
-from bmix.files import read_json
 from bmix.models.store import Classifier
+from bmix.support.errors import InputError
+from bmix.support.files import read_json
 
 Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
 

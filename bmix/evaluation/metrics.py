@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bmix.arrays import as_array
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 
 GROUPS = ("many", "medium", "few")
 

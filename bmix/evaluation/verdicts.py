@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bmix.errors import InputError
 from bmix.evaluation.metrics import average_precision
-from bmix.method.ledger import VERDICT_NAMES
-from bmix.method.refine import AMBIGUOUS, CLEAN, RELABELLED
+from bmix.method.refine import AMBIGUOUS, CLEAN, RELABELLED, VERDICT_NAMES
+from bmix.support.errors import InputError
 
 VERDICTS = [VERDICT_NAMES[code] for code in sorted(VERDICT_NAMES)]
 AMONG = {"all": slice(None), "positives": slice(1, 2), "negatives": slice(0, 1)}

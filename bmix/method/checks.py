@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 
 
 def check_shape(name: str, shape: tuple[int, ...], beside: str, expected: tuple[int, ...]) -> None:

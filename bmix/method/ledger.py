@@ -11,9 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from bmix.method.mixture import LossMixtures
-from bmix.method.refine import AMBIGUOUS, CLEAN, RELABELLED
-
-VERDICT_NAMES = {CLEAN: "clean", RELABELLED: "relabelled", AMBIGUOUS: "ambiguous"}
+from bmix.method.refine import CLEAN, VERDICT_NAMES
 
 
 @dataclass(frozen=True)

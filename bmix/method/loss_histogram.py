@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from bmix.errors import InputError
 from bmix.method.checks import check_given
+from bmix.support.errors import InputError
 
 # Losses are binned by the upper bits of float32(loss + OFFSET): linear bins near zero, logarithmic ones above. A power
 # of two, so that bins start on an octave; no more than the smallest standard deviation that a mixture may have (1e-3).

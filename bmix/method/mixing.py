@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
 from bmix.method.checks import check_shape
 from bmix.method.settings import LARGEST_ALPHA
+from bmix.support.errors import InputError
 
 
 def mixing_coefficient(alpha: float, size: int, generator: torch.Generator) -> Tensor:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
 from bmix.method.loss_histogram import LossHistogram, check_losses, one_thread
 from bmix.method.mixture_fit import ADDED_VARIANCE, likeliest_mixtures
+from bmix.support.errors import InputError
 
 MINIMUM_COUNT = 10
 _LABELS_AT_ONCE = 2**16

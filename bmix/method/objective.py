@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bmix.errors import InputError
 from bmix.method.checks import check_shape
+from bmix.support.errors import InputError
 
 
 def confidence(logits: Tensor) -> Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
 from bmix.method.checks import check_fractions, check_given, check_shape
+from bmix.support.errors import InputError
 
 CLEAN = 0
 RELABELLED = 1
 AMBIGUOUS = 2
+VERDICT_NAMES = {CLEAN: "clean", RELABELLED: "relabelled", AMBIGUOUS: "ambiguous"}
 
 
 @torch.no_grad()

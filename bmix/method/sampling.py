@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
 from bmix.method.checks import check_fractions, check_given, check_shape
 from bmix.method.settings import LARGEST_SHARPNESS
+from bmix.support.errors import InputError
 
 _UNKNOWN = 0.5
 _LEAST_SCORE = 1e-12

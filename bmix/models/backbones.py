@@ -11,7 +11,6 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from bmix.errors import InputError, nearest
 from bmix.models.heads import PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
@@ -19,6 +18,7 @@ from bmix.models.timm_models import build_backbone, download, pretrained_config
 from bmix.models.timm_names import TIMM_NAMES, is_timm
 from bmix.models.weights import load_state, read_weights
 from bmix.randomness import derive_seed
+from bmix.support.errors import InputError, nearest
 
 BACKBONES = ("small", "resnet18", "resnet50", "resnet101", *TIMM_NAMES, "identity")
 HEADS = ("linear", "mlp", "decoder")

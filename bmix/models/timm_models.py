@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bmix.errors import InputError, nearest
 from bmix.models.timm_names import PREFIX, timm_name
+from bmix.support.errors import InputError, nearest
 
 
 def pretrained_config(backbone: str) -> Any:

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bmix.errors import InputError
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
 from bmix.models.networks import FeatureNetwork, ImageNetwork
+from bmix.support.errors import InputError
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

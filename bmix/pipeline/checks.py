@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import bmix
-from bmix.errors import InputError, nearest
 from bmix.models.timm_names import is_timm
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.repro import shown_command
+from bmix.support.errors import InputError, nearest
+from bmix.workspace.pipeline_file import output_names
 
 CHECKED, CHECKED_MODEL = Path(".bmix/checked.json"), Path(".bmix/checked-model.json")
 DIGESTS = Path(".bmix/image-digests.npz")
-OUTPUTS = (
-    *("data/prepared", "data/noisy", "models/warmup", "models/final", "verdicts.parquet", "verdicts.json"),
-    *("history.csv", "mixtures.parquet", "sampler.csv", "metrics.json", "plots", "report.html", ".bmix", ".dvc"),
-)
+OWN_FOLDERS = (".bmix", ".dvc")
 OWN_FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "mlflow.db")
 
 
@@ -71,7 +69,7 @@ def output_around(path: str | Path) -> str | None:
     """The output of the pipeline that is, holds or lies in `path`."""
     here = Path.cwd().resolve()
     target = (here / path).resolve()
-    places = {output: here / output for output in OUTPUTS}
+    places = {output: here / output for output in (*output_names(), *OWN_FOLDERS)}
     return next((output for output, place in places.items() if _overlap(target, place)), None)
 
 

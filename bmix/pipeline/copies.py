@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from bmix.errors import InputError
-from bmix.files import replaced, write_text
 from bmix.params import PLACES, Params
 from bmix.pipeline.repro import stage_environment
+from bmix.support.errors import InputError
+from bmix.support.files import replaced, write_text
 
 CODE_FOLDERS = ("bmix", "stages")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")

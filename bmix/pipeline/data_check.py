@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bmix
-from bmix.errors import InputError, nearest
-from bmix.files import read_json, write_json
+from bmix.support.errors import InputError, nearest
+from bmix.support.files import read_json, write_json
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -27,8 +27,8 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     """
     data, split = params.data, params.evaluate.split
     if data.source == "digits":
-        from bmix.data.digits import CLASSES, check_recipe
-        from bmix.data.sources import refuse_missing_root
+        from bmix.sources.digits import CLASSES, check_recipe
+        from bmix.sources.registry import refuse_missing_root
 
         # The scenes are composed elsewhere, but DVC refuses to run a stage of which a dependency does not exist.
         refuse_missing_root(data)
@@ -41,9 +41,9 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     if memo is not None and remembered(memo) == state:
         return
     from bmix.data.manifest import validate
-    from bmix.data.screening import screen_overlap
-    from bmix.data.sources import read
-    from bmix.data.verify import verify
+    from bmix.sources.registry import read
+    from bmix.sources.screening import screen_overlap
+    from bmix.sources.verify import verify
 
     manifest = read(data)
     _refuse_missing_split(manifest.splits(), split, data.path)
@@ -102,7 +102,7 @@ def _check_noise(params: Params, classes: list[str]) -> None:
             "noise.matrix", f"{path} is not a file", "a CSV, which DVC tracks whatever noise.kind is", "correct it"
         )
     if params.noise.kind == "class-dependent" or len(classes) < 2:
-        from bmix.noise_matrix import noise_matrix
+        from bmix.noise.matrix import noise_matrix
 
         noise_matrix(params.noise, classes)
 

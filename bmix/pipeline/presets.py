@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from bmix.errors import InputError, nearest
 from bmix.params import known_keys, read_yaml
+from bmix.support.errors import InputError, nearest
 
 FOLDER = Path("params")
 

@@ -166,13 +166,6 @@ def shown_command(program: str, action: str, folder: Path = Path()) -> str:
     return f"{path} {action}" if folder == Path() else f"{path} {action} --cd {folder}"
 
 
-def stage_names(pipeline: Path = Path("dvc.yaml")) -> list[str]:
-    """The stages in the order in which they stand, which is the order in which they run."""
-    import yaml
-
-    return list(yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"])
-
-
 def _stop(process: subprocess.Popen[str]) -> None:
     # DVC alone would leave the stage running; both are in a group of their own.
     for kind in (signal.SIGINT, signal.SIGKILL):
@@ -198,7 +191,7 @@ def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> Pip
     if progress.busy:
         return PipelineError(
             f"another run of this pipeline is at work{where}: DVC lets one at a time change its outputs.\n"
-            "  to mend it: wait until it has ended; if none is running, try again",
+            "  fix: wait until it has ended; if none is running, try again",
             retry=True,
         )
     if progress.failed is None and ended.status < 0:
@@ -208,10 +201,10 @@ def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> Pip
         told = "\n".join(f"  {line}" for line in ended.last_lines)
         remedy = ""
         if "not inside of a DVC repository" in told:
-            remedy = "\n  to mend it: run the command in the clone of the project, which holds the folder .dvc"
+            remedy = "\n  fix: run the command in the clone of the project, which holds the folder .dvc"
         if "is not a git repository" in told:
             setting = shown_command("dvc", "config --local core.no_scm true", folder)
-            remedy = f"\n  to mend it: clone the project with git, or have DVC do without: {setting}"
+            remedy = f"\n  fix: clone the project with git, or have DVC do without: {setting}"
         return PipelineError(f"dvc repro failed{where}:\n{told}{remedy}")
     stage = progress.failed
     reason = failure["message"] if failure else progress.reason

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bmix.errors import InputError
 from bmix.pipeline.repro import shown_command
+from bmix.support.errors import InputError
 
 Measures = dict[str, float | None]
 
@@ -70,7 +70,7 @@ def render(columns: Mapping[str, Sequence[Measures]]) -> str:
 
 def write_csv_table(path: Path, columns: Mapping[str, Sequence[Measures]]) -> None:
     """Write the same table as a CSV: a row per name and measure, shares in [0, 1], empty where one does not exist."""
-    from bmix.files import write_text
+    from bmix.support.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

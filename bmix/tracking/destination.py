@@ -13,6 +13,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import urlsplit
 
+from bmix.workspace.project import project_root
+
 _SQLITE = "sqlite:///"
 _SECONDS_TO_CONNECT = 3
 _SECONDS_TO_LOCK = 5
@@ -45,19 +47,6 @@ class Destination:
 def tracking_on() -> bool:
     """False where BMIX_TRACKING is off."""
     return os.environ.get("BMIX_TRACKING", "on").strip().lower() not in {"off", "0", "false", "no"}
-
-
-def project_root() -> Path:
-    """The folder of params.yaml; in a copy that the pipeline or DVC made, the folder of the original."""
-    here = Path.cwd()
-    if home := os.environ.get("BMIX_HOME"):
-        return Path(home).absolute().parent
-    if here.parts[-3:-1] == (".bmix", "runs"):
-        return here.parents[2]
-    original = os.environ.get("DVC_ROOT")
-    if original and Path(original, ".dvc", "tmp") in here.parents:
-        return Path(original).absolute()
-    return here
 
 
 def destination() -> Destination:

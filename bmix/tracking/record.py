@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 import bmix
-from bmix.errors import InputError
-from bmix.files import read_json
 from bmix.params import Params, load_params
+from bmix.support.errors import InputError
+from bmix.support.files import read_json
 from bmix.tracking import tables
-from bmix.tracking.destination import project_root
-from bmix.tracking.digests import LOCK_FILE, PARAMS_FILE, digest, file_digest, locked_params, locked_stages
-from bmix.tracking.timings import read_timing
+from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, file_digest, locked_params, locked_stages
+from bmix.workspace.project import project_root
+from bmix.workspace.timings import read_timing
 
 MANIFEST, FACTS = Path("data/prepared/manifest.parquet"), Path("data/prepared/facts.json")
 CLASSES_PICTURE = Path("data/prepared/classes.png")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bmix.tracking.destination import Destination, only_one
-from bmix.tracking.digests import digest
 from bmix.tracking.record import DatasetUse, Point, Record, StageRecord
+from bmix.workspace.locked import digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

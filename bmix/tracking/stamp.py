@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bmix.files import write_json
+from bmix.support.files import write_json
 from bmix.tracking.destination import Destination
-from bmix.tracking.digests import PARAMS_FILE, digest, load_yaml, locked_stages
+from bmix.workspace.locked import PARAMS_FILE, digest, load_yaml, locked_stages
 
 STAMP = Path(".bmix/published.json")
 

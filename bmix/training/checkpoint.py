@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmix.errors import InputError
-from bmix.files import read_json, replaced_folder, write_json
-from bmix.locks import held
+from bmix.support.errors import InputError
+from bmix.support.files import read_json, replaced_folder, write_json
+from bmix.support.locks import held
 from bmix.training.finished import FINISHED, mark_finished
 from bmix.training.identity import RunIdentity, differences
 from bmix.training.loop import Trainer

@@ -10,7 +10,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 from bmix.training.steps import StepViews
 
 _NAMED = 8

@@ -22,14 +22,14 @@ class RunIdentity:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> RunIdentity:
-        """From the settings by dotted key, and the bytes of the input files and of the code (folders: their .py files).
+        """From the settings by dotted key, and the bytes of the inputs (folders: every file in them) and of the code
+        (folders: their .py files).
 
         torch's version and the kind of device are part of it.
         """
-        files = [path for place in code for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
         parts = dict(settings)
-        parts |= {f"input {path.as_posix()}": _digest(path) for path in inputs}
-        parts |= {f"code {path.as_posix()}": _digest(path) for path in files}
+        parts |= {f"input {path.as_posix()}": _digest(path) for path in _files(inputs, "*")}
+        parts |= {f"code {path.as_posix()}": _digest(path) for path in _files(code, "*.py")}
         return cls(parts | {"torch": str(torch.__version__), "device": own_device().type})
 
     @property
@@ -50,6 +50,11 @@ def _told(name: str, parts: Mapping[str, Any]) -> str:
         return "absent"
     digest = name.startswith(("input ", "code "))
     return parts[name][:8] if digest else json.dumps(parts[name], ensure_ascii=False)
+
+
+def _files(places: Iterable[Path], pattern: str) -> list[Path]:
+    found = [sorted(place.rglob(pattern)) if place.is_dir() else [place] for place in places]
+    return [path for paths in found for path in paths if path.is_file()]
 
 
 def _digest(path: Path) -> str:

@@ -9,8 +9,8 @@ import sys
 
 import torch
 
-from bmix.console import EXIT_INPUT
-from bmix.errors import InputError
+from bmix.support.console import EXIT_INPUT
+from bmix.support.errors import InputError
 from bmix.training.ranks import started_by_torchrun
 
 _KILLED = 128

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from bmix.data.augment import Augment, RandAugment
 from bmix.data.images import usable_cores
 from bmix.data.stores import FeatureViews, Store
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 
 Item = TypeVar("Item", covariant=True)
 

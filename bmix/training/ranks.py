@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from bmix.errors import InputError
+from bmix.support.errors import InputError
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bmix.method.ledger import VERDICT_NAMES
+from bmix.method.refine import VERDICT_NAMES
 from bmix.recipes.base import Audit, Recipe
 from bmix.training.ranks import Ranks
 

@@ -15,14 +15,14 @@ from bmix.data.augment import Augment, build_augment
 from bmix.data.images import ImageStore
 from bmix.data.manifest import Manifest
 from bmix.data.stores import FeatureStore, FeatureViews, open_store
-from bmix.errors import InputError
-from bmix.files import replaced_folder, write_csv, write_json, write_parquet
 from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.recipes import RECIPES
+from bmix.support.errors import InputError
+from bmix.support.files import replaced_folder, write_csv, write_json, write_parquet
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
 from bmix.training.progress import Progress

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from bmix.errors import InputError
-from bmix.files import read_json, replaced, write_text
+from bmix.support.errors import InputError
+from bmix.support.files import read_json, replaced, write_text
 from bmix.training.loop import Trainer
 from bmix.training.records import Records
 

@@ -1,0 +1,1 @@
+"""What the stage prepare reads: a data set in any of its forms, as a verified manifest."""

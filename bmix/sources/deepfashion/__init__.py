@@ -1,0 +1,1 @@
+"""DeepFashion's fine-grained attributes."""

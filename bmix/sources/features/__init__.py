@@ -1,0 +1,1 @@
+"""Features instead of images."""

@@ -1,0 +1,62 @@
+"""What a source's images are held to before they count: a label, and a place in one split only."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pandas as pd
+
+from bmix.data.manifest import SHOWN, Manifest, holds_features, origin
+from bmix.support.errors import InputError
+
+
+def drop_empty(manifest: Manifest) -> Manifest:
+    """The manifest without the images that have no label; those of split `unlabelled` stay. A note counts them."""
+    frame = manifest.frame
+    kept = frame["labels"].map(len).astype(bool) | (frame["split"] == "unlabelled")
+    if kept.all():
+        return manifest
+    notes = {**manifest.notes, "empty": f"{(~kept).sum()} images without a label left out"}
+    return replace(manifest, frame=frame[kept], notes=notes)
+
+
+def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:
+    """Look for files of equal bytes in more than one split, by their digests; images without a digest are passed over.
+
+    overlap: `refuse` raises an InputError that names the first pairs; `warn` says so on stderr and in a note. A copy
+    among the unlabelled images of a labelled one is an overlap too.
+    """
+    frame = manifest.frame
+    with_digest = frame["digest"] != ""
+    splits_of = frame[with_digest].groupby("digest", sort=False)["split"].nunique()
+    shared = splits_of.index[splits_of > 1]
+    if not len(shared):
+        return manifest
+    pairs = [_pair(frame, digest, where) for digest in shared[:SHOWN]]
+    instance = "row" if holds_features(manifest) else "image"
+    found = _counted(len(shared), instance)
+    rest = [f"and {len(shared) - SHOWN} more"] if len(shared) > SHOWN else []
+    if overlap == "refuse":
+        raise InputError(
+            where,
+            "\n    ".join([found, *pairs, *rest]),
+            f"every {instance} in one split only, or the test result is too good",
+            "remove one of each pair, or set data.overlap to warn",
+        )
+    print(f"warning: {where}: {found}, e.g. {pairs[0]}", file=sys.stderr)
+    return replace(manifest, notes={**manifest.notes, "overlap": found})
+
+
+def _counted(count: int, instance: str) -> str:
+    counted = f"one {instance} is" if count == 1 else f"{count} {instance}s are"
+    return f"{counted} in more than one split"
+
+
+def _pair(frame: pd.DataFrame, digest: str, where: str) -> str:
+    positions = (frame["digest"] == digest).to_numpy().nonzero()[0]
+    first = int(positions[0])
+    other = next(int(p) for p in positions if frame["split"].iloc[p] != frame["split"].iloc[first])
+    return " and ".join(
+        f'"{frame["id"].iloc[p]}" ({frame["split"].iloc[p]}, {origin(frame, p, where)})' for p in (first, other)
+    )

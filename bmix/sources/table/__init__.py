@@ -1,0 +1,1 @@
+"""A CSV, TSV, parquet or JSONL with a row per image."""

@@ -1,0 +1,1 @@
+"""What decides no result: errors, consoles, files, locks, YAML, progress."""

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+from bmix.evaluation.results import metrics_of, summary
+from bmix.figures.plots import FIGURES
+from bmix.figures.report import FIGURE_TEXTS, render_report
+from tests.helpers.evaluation_example import make_example, write_images
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects the sources, the tags in balance, and the table cells of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.cells: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self.open:
+            self.cells[-1] += data
+
+
+def test_the_page_is_whole_and_needs_nothing_from_outside(tmp_path: Path) -> None:
+    evaluation = make_example(images=300).evaluation()
+    names = [*FIGURES, "suspects"]
+    for name, picture in zip(names, write_images(tmp_path, len(names)), strict=True):
+        picture.rename(tmp_path / f"{name}.png")
+    text = render_report(evaluation, tmp_path, names)
+    page = Page(text)
+    assert page.open == []
+    assert len(page.sources) == len(names) == len(FIGURE_TEXTS)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "url(" not in text
+    assert "http" not in text
+    assert str(tmp_path) not in text
+    assert text == render_report(evaluation, tmp_path, names)
+
+
+def test_the_page_holds_the_numbers(tmp_path: Path) -> None:
+    evaluation = make_example(images=300).evaluation()
+    cells = Page(render_report(evaluation, tmp_path, [])).cells
+    metrics = metrics_of(evaluation)
+    assert f"{100 * metrics['mAP']['all']:.1f} of 10" in cells
+    assert (
+        f"{100 * metrics['test-balanced']['few']:.1f} of {evaluation.means('test-balanced')['classes']['few']}" in cells
+    )
+    for value in (metrics["detection"]["recall"], metrics["repair"]["repaired_positives"]):
+        assert f"{100 * value:.1f}" in cells
+
+
+def test_text_from_the_data_is_escaped(tmp_path: Path) -> None:
+    made = make_example(classes=2, images=100)
+    names = {made.classes[0]: "<script>alert(1)</script>", made.classes[1]: "a & b"}
+    ids = {name: f"<i>{name}</i>" for name in made.ids}
+    verdicts = made.verdicts.replace({"class": names}).replace({"id": ids})
+    made = replace(made, classes=list(names.values()), ids=list(ids.values()), verdicts=verdicts)
+    text = render_report(made.evaluation(), tmp_path, [])
+    assert "<script" not in text
+    assert "<i>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "a &amp; b" in text
+    assert "&lt;i&gt;train-" in text
+
+
+def test_what_is_unknown_is_said(tmp_path: Path) -> None:
+    unknown = render_report(make_example(images=100).evaluation(truth_known=False), tmp_path, [])
+    assert "truth of the training labels is unknown" in unknown
+    assert "<th>truth</th>" not in unknown
+    assert "manages no labels" in render_report(make_example(images=100, managed=False).evaluation(), tmp_path, [])
+
+
+def test_metrics_are_json_with_the_promised_keys() -> None:
+    metrics = metrics_of(make_example(images=300).evaluation())
+    assert list(metrics) == ["mAP", "test-balanced", "detection", "repair"]
+    assert list(metrics["mAP"]) == ["all", "many", "medium", "few"]
+    scores = ["precision", "recall", "f1"]
+    assert list(metrics["detection"]) == [*scores, *(f"{name}_positives" for name in scores)]
+    shares = ["repaired", "broken", "wrong_before", "wrong_after"]
+    assert list(metrics["repair"]) == [*shares, *(f"{name}_positives" for name in shares)]
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    for managed, known in ((False, True), (True, False)):
+        without = metrics_of(make_example(images=100, managed=managed).evaluation(truth_known=known))
+        assert without["detection"] is None
+        assert without["repair"] is None
+
+
+def test_the_summary_is_short() -> None:
+    lines = summary(make_example(images=300).evaluation()).splitlines()
+    assert [line.split()[0] for line in lines] == ["mAP", "test", "test-balanced", "wrong"]

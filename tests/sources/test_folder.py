@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bmix.data.manifest import Manifest, validate
+from bmix.sources.folder import read_folder
+from bmix.sources.verify import verify
+from bmix.support.errors import InputError
+from tests.helpers.folder import write_folder
+
+
+def refusal(folder: Path, split_of: dict[str, str] | None = None) -> InputError:
+    with pytest.raises(InputError) as caught:
+        validate(read_folder(folder, folder, split_of), str(folder))
+    return caught.value
+
+
+def touch(*paths: Path, content: bytes = b"image") -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_folder_per_class_is_read_as_a_loop_over_its_files_reads_it(tmp_path: Path, parts: bool) -> None:
+    folder = write_folder(tmp_path / "photos", images=36, parts=parts)
+    manifest = read_folder(folder, tmp_path)
+    validate(manifest, str(folder))
+    verify(manifest, tmp_path, str(folder))
+    expected: dict[str, list[str]] = {}
+    for file in sorted(folder.rglob("*.png")):
+        part = f"{file.parts[-3]}/" if parts else ""
+        expected.setdefault(part + file.name, []).append(file.parent.name)
+    assert dict(zip(manifest.frame["id"], manifest.frame["labels"], strict=True)) == expected
+    assert any(len(labels) > 1 for labels in expected.values())
+    assert manifest.frame["id"].tolist() == sorted(expected)
+    assert manifest.classes == ["bird", "cat", "dog"]
+    assert manifest.splits() == ["train", "val", "test"]
+    assert manifest.frame.index[0] == str(tmp_path / manifest.frame["path"].iloc[0])
+    if parts:
+        assert all(name.startswith(f"{split}/") for name, split in manifest.frame[["id", "split"]].to_numpy())
+    else:
+        assert manifest.frame["split"].tolist() == read_folder(folder, tmp_path, seed=0).frame["split"].tolist()
+        assert manifest.frame["split"].tolist() != read_folder(folder, tmp_path, seed=1).frame["split"].tolist()
+
+
+def test_links_to_one_file_are_one_image_whatever_their_names(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/cat/b.jpg")
+    for label in ("ant", "dog"):
+        (tmp_path / "train" / label).mkdir()
+    (tmp_path / "train/ant/x.jpg").symlink_to("../cat/a.jpg")
+    os.link(tmp_path / "train/cat/b.jpg", tmp_path / "train/dog/y.jpg")
+    (tmp_path / "train/dog/a.jpg").symlink_to("../cat/a.jpg")
+    frame = read_folder(tmp_path, tmp_path).frame
+    assert frame["id"].tolist() == ["train/a.jpg", "train/b.jpg"]
+    assert frame["labels"].tolist() == [["ant", "cat", "dog"], ["cat", "dog"]]
+    assert frame["path"].tolist() == ["train/cat/a.jpg", "train/cat/b.jpg"]
+
+
+def test_one_name_with_other_bytes_is_refused_and_in_another_part_it_is_another_image(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/dog/b.jpg")
+    touch(tmp_path / "val/cat/a.jpg", content=b"other")
+    assert read_folder(tmp_path, tmp_path).ids("val") == ["val/a.jpg"]
+    touch(tmp_path / "train/dog/a.jpg", content=b"imagf")
+    error = refusal(tmp_path)
+    assert error.where == str(tmp_path / "train/dog/a.jpg")
+    assert error.found == f"another image than {tmp_path}/train/cat/a.jpg, under the same name"
+    assert error.remedy == "rename one of the two files"
+
+
+def test_images_are_found_at_any_depth_below_a_class(tmp_path: Path) -> None:
+    touch(tmp_path / "cat/2020/a.jpg", tmp_path / "cat/2021/a.jpg", tmp_path / "dog/2020/a.jpg")
+    frame = read_folder(tmp_path, tmp_path).frame
+    assert frame["id"].tolist() == ["2020/a.jpg", "2021/a.jpg"]
+    assert frame["labels"].tolist() == [["cat", "dog"], ["cat"]]
+
+
+def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.JPG", tmp_path / "train/cat/notes.txt", tmp_path / "train/cat/.DS_Store")
+    touch(tmp_path / "train/Thumbs.db", tmp_path / ".git/b.jpg", tmp_path / "readme.txt", tmp_path / "train/cat/raw")
+    manifest = read_folder(tmp_path, tmp_path)
+    assert manifest.ids("train") == ["train/a.JPG"]
+    assert manifest.notes["skipped"] == "files that are no images: 2 .txt, 3 hidden, 1 without a suffix"
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_unlabelled_images_lie_in_a_folder_of_their_own(tmp_path: Path, parts: bool) -> None:
+    folder = write_folder(tmp_path, parts=parts)
+    touch(folder / "unlabelled/a.png", folder / "unlabelled/sub/a.png")
+    manifest = read_folder(folder, folder)
+    assert manifest.ids("unlabelled") == ["unlabelled/a.png", "unlabelled/sub/a.png"]
+    assert not manifest.labels("unlabelled").any()
+    assert manifest.classes == ["bird", "cat", "dog"]
+
+
+def test_parts_are_mapped_to_splits(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "train").rename(folder / "2007")
+    manifest = read_folder(folder, folder, {"2007": "train", "val": "unlabelled"})
+    assert manifest.splits() == ["train", "unlabelled"]
+    assert manifest.ids("train")[0].startswith("2007/")
+    assert manifest.notes["left out"] == 'the folders "test", which data.splits does not name'
+    assert 'part "2008" is not in' in refusal(folder, {"2008": "train"}).found
+
+
+def test_a_class_may_be_named_train_but_splits_beside_other_folders_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "train/a.jpg", tmp_path / "car/b.jpg")
+    assert read_folder(tmp_path, tmp_path).classes == ["car", "train"]
+    (tmp_path / "val").mkdir()
+    assert refusal(tmp_path).found == 'the splits "train", "val" beside "car"'
+
+
+def test_misplaced_images_links_to_folders_and_links_to_nothing_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/b.jpg")
+    assert refusal(tmp_path).found == "an image that is in no class folder"
+    (tmp_path / "train/b.jpg").unlink()
+    (tmp_path / "train/dog").symlink_to("cat")
+    assert refusal(tmp_path).where == str(tmp_path / "train/dog")
+    (tmp_path / "train/dog").unlink()
+    (tmp_path / "train/cat/c.jpg").symlink_to("none.jpg")
+    assert refusal(tmp_path).found == "a link to nothing"
+
+
+def test_a_link_out_of_the_root_is_refused_by_verify(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "photos")
+    shutil.copy(folder / "train/bird/000.png", tmp_path / "outside.png")
+    (folder / "train/bird/inside.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(InputError, match="leads out of the image root"):
+        verify(read_folder(folder, folder), folder, str(folder))
+
+
+def test_folders_that_cannot_be_a_data_set_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path).found == "the data set is empty"
+    assert refusal(tmp_path / "none").found.endswith("is not a folder")
+    touch(tmp_path / "train/cat/a.jpg")
+    (tmp_path / "train/dog").mkdir()
+    assert refusal(tmp_path).found == 'no positive in split train for "dog"'
+    with pytest.raises(InputError, match="does not hold"):
+        read_folder(tmp_path, tmp_path / "train")
+    touch(Path(os.fsdecode(os.fsencode(tmp_path) + b"/train/cat/\xff.jpg")))
+    assert "is not UTF-8" in refusal(tmp_path).found
+
+
+NAMES = st.sampled_from(["train", "val", "unlabelled", "cat", "dog", "a.jpg", "b.PNG", ".x", "note.txt", "train.jpg"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.lists(NAMES, min_size=1, max_size=4).map(tuple), max_size=6), st.booleans())
+def test_any_tree_gives_a_manifest_or_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory, trees: set[tuple[str, ...]], mapped: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    for number, parts in enumerate(sorted(trees)):
+        path = folder.joinpath(*parts)
+        if not any(parent.is_file() for parent in path.parents) and not path.exists():
+            touch(path, content=bytes([number % 2]))
+    try:
+        manifest = read_folder(folder, folder, {"train": "train"} if mapped else {})
+    except InputError:
+        return
+    assert isinstance(manifest, Manifest)
+    assert manifest.frame["id"].is_unique

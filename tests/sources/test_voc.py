@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bmix.data.manifest import validate
+from bmix.sources.verify import verify
+from bmix.sources.voc import CLASSES, part_lists, read_voc, year_folder
+from bmix.support.errors import InputError
+from tests.helpers.tiny import write_annotation, write_voc
+from tests.helpers.voc import write_voc_devkit
+
+CAR, CAT, DOG = (CLASSES.index(name) for name in ("car", "cat", "dog"))
+
+PUBLISHED = {
+    "aeroplane": (112, 1, 126, 1), "bicycle": (116, 6, 126, 6), "bird": (180, 2, 150, 1), "boat": (81, 6, 100, 1),
+    "bottle": (139, 14, 105, 4), "bus": (97, 3, 89, 8), "car": (375, 26, 336, 22), "cat": (163, 3, 174, 4),
+    "chair": (224, 58, 221, 69), "cow": (69, 2, 72, 3), "diningtable": (97, 33, 103, 30), "dog": (203, 7, 218, 2),
+    "horse": (139, 5, 148, 2), "motorbike": (120, 3, 125, 1), "person": (1025, 45, 981, 42),
+    "pottedplant": (133, 20, 112, 8), "sheep": (48, 1, 48, 0), "sofa": (111, 77, 118, 66), "train": (127, 1, 134, 1),
+    "tvmonitor": (128, 16, 128, 7),
+}  # fmt: skip
+
+
+def refusal(root: Path) -> InputError:
+    with pytest.raises(InputError) as caught:
+        validate(read_voc(root, root), str(root))
+    return caught.value
+
+
+def test_the_devkit_is_read_with_its_official_splits(tmp_path: Path) -> None:
+    root = write_voc(tmp_path, train=40, val=20, test=20)
+    manifest = read_voc(root, root)
+    validate(manifest, str(root))
+    assert manifest.classes == CLASSES == sorted(CLASSES)
+    assert [len(manifest.rows(split)) for split in ("train", "val", "test")] == [40, 20, 20]
+    assert manifest.paths("train")[0] == "JPEGImages/000001.jpg"
+    assert manifest.ignored("train").any()
+    assert read_voc(write_voc(tmp_path / "two"), tmp_path / "two").splits() == ["train", "val"]
+
+
+def test_a_class_counts_as_ignored_only_where_all_its_objects_are_difficult(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    write_annotation(root, "000001", [CAR, CAT, DOG], difficult=[CAT])
+    annotation = root / "Annotations" / "000001.xml"
+    easy_car = "<object><name>car</name><difficult>1</difficult></object>"
+    annotation.write_text(annotation.read_text().replace("</annotation>", f"{easy_car}</annotation>"))
+    row = read_voc(root, root).frame.iloc[0]
+    assert row["labels"] == ["car", "dog"]
+    assert row["ignore"] == ["cat"]
+
+
+def test_paths_start_at_the_root_also_where_it_is_the_devkit(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    manifest = read_voc(root.parent, root.parent)
+    assert manifest.paths("train")[0] == "VOC2007/JPEGImages/000001.jpg"
+    verify(manifest, root.parent, "voc")
+    with pytest.raises(InputError, match=r"data\.root: .*Annotations does not hold"):
+        read_voc(root, root / "Annotations")
+
+
+def test_several_years_are_named_and_none_is_chosen(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    assert year_folder(root.parent) == year_folder(root) == root
+    write_voc(tmp_path, year="VOC2012")
+    with pytest.raises(InputError, match="holds the years VOC2007, VOC2012"):
+        year_folder(root.parent)
+    with pytest.raises(InputError, match="holds no VOC year"):
+        year_folder(root / "JPEGImages")
+    with pytest.raises(InputError, match="is not a folder"):
+        year_folder(tmp_path / "none")
+
+
+def test_a_missing_annotation_is_named_with_the_line_that_lists_it(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "Annotations/000003.xml").unlink()
+    error = refusal(root)
+    assert error.where == f"{root}/ImageSets/Main/train.txt, line 3"
+    assert error.found == f"{root}/Annotations/000003.xml does not exist"
+
+
+def test_a_missing_image_is_refused_with_its_line_or_skipped(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "JPEGImages/000003.jpg").unlink()
+    manifest = read_voc(root, root)
+    validate(manifest, str(root))
+    with pytest.raises(InputError, match=r'train\.txt, line 3: "JPEGImages/000003\.jpg" does not exist'):
+        verify(manifest, root, str(root))
+    assert "000003" not in verify(manifest, root, str(root), unreadable="skip").ids("train")
+
+
+def test_an_unknown_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    annotation = root / "Annotations" / "000001.xml"
+    annotation.write_text(annotation.read_text().replace("aeroplane", "airplane"))
+    error = refusal(root)
+    assert (error.where, error.found) == (str(annotation), 'object "airplane"')
+    assert error.remedy.endswith('Did you mean "aeroplane"?')
+
+
+BOMB = "<!DOCTYPE x [" + "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10 if i else "lol"}">' for i in range(9)) + "]>"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<annotation>", "not readable as XML: no element found: line 1"),
+        (b"", "not readable as XML: no element found: line 1"),
+        (f"{BOMB}<annotation>&e8;</annotation>".encode(), "a document type"),
+        (b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><annotation>&a;</annotation>', "a document type"),
+        (b'<!DOCTYPE annotation SYSTEM "http://127.0.0.1/x.dtd"><annotation/>', "a document type"),
+        (b'<?xml version="1.0" encoding="none"?><annotation/>', "not readable as XML: unknown encoding: none"),
+        (b'<?xml version="1.0" encoding="utf-7"?><annotation/>', "not readable as XML: multi-byte encodings"),
+        (b"<html/>", "<html>"),
+        (b"<annotation><object/></annotation>", 'object ""'),
+        (b"<annotation><object><name>cat</name><difficult>no</difficult></object></annotation>", 'difficult "no"'),
+    ],
+)
+def test_an_annotation_that_is_broken_or_defines_entities_is_refused(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
+    root = write_voc(tmp_path)
+    (root / "Annotations" / "000002.xml").write_bytes(content)
+    error = refusal(root)
+    assert error.where == str(root / "Annotations" / "000002.xml")
+    assert found in error.found
+
+
+def test_a_list_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "ImageSets" / "Main" / "val.txt").write_text("../../secret\n")
+    assert refusal(root).found == 'image "../../secret"'
+
+
+def test_an_image_in_two_lists_is_refused(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "ImageSets" / "Main" / "val.txt").write_text("000041\n000002\n")
+    error = refusal(root)
+    assert error.where == f"{root}/ImageSets/Main/val.txt, line 2"
+    assert error.found == (
+        f'image "000002" of split val is in split train already, by {root}/ImageSets/Main/train.txt, line 2'
+    )
+    (root / "ImageSets" / "Main" / "val.txt").write_text("000041\n000041\n")
+    assert refusal(root).found == f'id "000041" was already used at {root}/ImageSets/Main/val.txt, line 1'
+
+
+def test_years_are_joined_by_their_parts(tmp_path: Path) -> None:
+    devkit = write_voc_devkit(tmp_path, test=20)
+    splits = {"2007-trainval": "train", "2012-trainval": "train", "2007-test": "test"}
+    manifest = read_voc(devkit, devkit, splits)
+    validate(manifest, str(devkit))
+    assert {split: len(manifest.rows(split)) for split in manifest.splits()} == {"train": 80, "test": 20}
+    assert manifest.paths("train")[::40] == ["VOC2007/JPEGImages/000001.jpg", "VOC2012/JPEGImages/2008_000001.jpg"]
+    year = devkit / "VOC2012"
+    assert len(read_voc(year, year, {"train": "train", "val": "test"}).rows("test")) == 20
+    with pytest.raises(InputError, match=r"train=2007-trainval\+2012-trainval test=2007-test"):
+        read_voc(devkit, devkit)
+    with pytest.raises(InputError, match=r'(?s)part "2012-test" is not in .*Did you mean "2007-test"'):
+        read_voc(devkit, devkit, {"2012-test": "test"})
+    with pytest.raises(InputError, match='part "cat_trainval" is not in'):
+        read_voc(year, year, {"cat_trainval": "train"})
+    assert "2007-train" in part_lists(devkit)
+    assert "2007-cat_trainval" not in part_lists(devkit)
+
+
+def test_an_image_in_two_lists_of_one_split_is_taken_once(tmp_path: Path) -> None:
+    devkit = write_voc_devkit(tmp_path)
+    splits = {"2007-train": "train", "2007-trainval": "train", "2012-val": "val"}
+    manifest = read_voc(devkit, devkit, splits)
+    validate(manifest, str(devkit))
+    assert manifest.ids("train") == [f"{number:06d}" for number in range(1, 41)]
+    with pytest.raises(InputError, match='image "000001" of split unlabelled is in split train already'):
+        read_voc(devkit, devkit, {"2007-train": "train", "2007-trainval": "unlabelled"})
+
+
+def test_unlabelled_images_need_no_annotation(tmp_path: Path) -> None:
+    devkit = write_voc_devkit(tmp_path)
+    for annotation in (devkit / "VOC2012" / "Annotations").glob("*.xml"):
+        annotation.unlink()
+    splits = {"2007-trainval": "train", "2012-val": "unlabelled"}
+    manifest = read_voc(devkit, devkit, splits)
+    validate(manifest, str(devkit))
+    assert len(manifest.rows("unlabelled")) == 20
+    assert not any(manifest.rows("unlabelled")["labels"])
+    with pytest.raises(InputError, match=r"2008_000021\.xml does not exist"):
+        read_voc(devkit, devkit, {**splits, "2012-val": "test"})
+
+
+@pytest.mark.parametrize(
+    ("difficult", "labels", "ignore"),
+    [("ignore", ["dog"], ["cat"]), ("drop", ["dog"], []), ("positive", ["cat", "dog"], [])],
+)
+def test_difficult_objects(
+    tmp_path: Path, difficult: Literal["ignore", "drop", "positive"], labels: list[str], ignore: list[str]
+) -> None:
+    root = write_voc(tmp_path)
+    write_annotation(root, "000001", [CAT, DOG], difficult=[CAT])
+    row = read_voc(root, root, difficult=difficult).frame.iloc[0]
+    assert (row["labels"], row["ignore"]) == (labels, ignore)
+
+
+def test_lists_from_other_systems_are_read_or_refused(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    expected = read_voc(root, root).frame
+    path = root / "ImageSets" / "Main" / "train.txt"
+    text = path.read_text()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", " \r\n").encode() + b"\r\n")
+    pd.testing.assert_frame_equal(read_voc(root, root).frame, expected)
+    path.write_bytes(text.encode() + "Müller\n".encode("latin-1"))
+    error = refusal(root)
+    assert (error.where, error.found) == (f"{path}, line 41", "not UTF-8: byte 0xfc")
+    path.write_bytes(text.encode("utf-16"))
+    assert refusal(root).found == "not UTF-8: byte 0xff"
+    path.write_text("000001 -1\n")
+    assert refusal(root).found == 'image "000001 -1"'
+    path.write_text("0" * 300)
+    assert refusal(root).found.endswith("xml does not exist")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), part=st.sampled_from(["Annotations/000001.xml", "ImageSets/Main/val.txt"]))
+def test_changed_bytes_give_a_manifest_or_an_input_error(
+    data: st.DataObject, part: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "voc-fuzz" / "VOCdevkit" / "VOC2007"
+    if not root.exists():
+        write_voc(root.parent.parent, train=20, val=4)
+    path = root / part
+    good = path.read_bytes()
+    start = data.draw(st.integers(0, len(good)))
+    length = data.draw(st.integers(0, 20))
+    try:
+        path.write_bytes(good[:start] + data.draw(st.binary(max_size=8)) + good[start + length :])
+        with contextlib.suppress(InputError):
+            validate(read_voc(root, root), str(root))
+    finally:
+        path.write_bytes(good)
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    (root / "ImageSets" / "Main" / "train.txt").unlink()
+    assert refusal(root).found == "no train.txt"
+    (root / "Annotations").rename(root / "annotations")
+    assert refusal(root).found == "no folder Annotations"
+
+
+@pytest.fixture(scope="session")
+def real_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    archive = Path(os.environ.get("BMIX_TEST_DATA", "")) / "voc2007-112.zip"
+    if not archive.is_file():
+        pytest.skip("BMIX_TEST_DATA names no folder that holds voc2007-112.zip")
+    folder = tmp_path_factory.mktemp("real")
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(folder)
+    return folder / "VOCdevkit" / "VOC2007"
+
+
+@pytest.mark.real_data
+def test_voc_2007_has_the_published_counts(real_year: Path) -> None:
+    manifest = read_voc(real_year, real_year)
+    validate(manifest, str(real_year))
+    parts = [part for split in ("train", "val") for part in (manifest.labels(split), manifest.ignored(split))]
+    counts = zip(*(part.sum(0).tolist() for part in parts), strict=True)
+    assert dict(zip(manifest.classes, counts, strict=True)) == PUBLISHED
+    assert verify(manifest, real_year, str(real_year)).frame["digest"].nunique() == 5008
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("difficult", ["drop", "positive"])
+def test_voc_2007_trainval_by_what_difficult_objects_are(
+    real_year: Path, difficult: Literal["drop", "positive"]
+) -> None:
+    devkit = real_year.parent
+    manifest = read_voc(devkit, devkit, {"2007-trainval": "train"}, difficult)
+    expected = [
+        train + val + (train_difficult + val_difficult if difficult == "positive" else 0)
+        for train, train_difficult, val, val_difficult in PUBLISHED.values()
+    ]
+    assert manifest.labels("train").sum(0).tolist() == expected
+    assert not manifest.ignored("train").any()

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bmix.data.manifest import Manifest, label_lists, write_manifest
+from bmix.data.noisy import write_labels
+from bmix.evaluation.metrics import average_precision
+from bmix.models.backbones import build_classifier
+from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.support.errors import InputError
+from bmix.support.files import read_json, write_csv, write_json, write_parquet
+from stages import evaluate as stage
+from tests.helpers.evaluation_example import make_example, write_images
+from tests.helpers.tiny import write_params
+
+OUTPUTS = ["metrics.json", "plots", "report.html"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all that the stage reads; the model is untrained."""
+    made = make_example(classes=4, images=60)
+    rng = np.random.default_rng(0)
+    tests = rng.random((30, 4)) < 0.5
+    labels = np.concatenate([made.true, tests])
+    splits = ["train"] * 60 + ["test"] * 20 + ["test-hard"] * 10
+    paths = write_images(tmp_path / "data/prepared/images", 90)
+    ignored = np.zeros_like(labels)
+    ignored[60:62] = ~labels[60:62]
+    frame = pd.DataFrame(
+        {
+            "id": [*made.ids, *(f"test-{n}" for n in range(30))],
+            "path": [path.name for path in paths],
+            "split": splits,
+            "labels": label_lists(labels, made.classes),
+            "ignore": label_lists(ignored, made.classes),
+            "digest": "0" * 16,
+        }
+    )
+    manifest = Manifest(frame, made.classes)
+    write_params(tmp_path, "evaluate.many=20", "evaluate.medium=5")
+    write_manifest(manifest, tmp_path / "data/prepared")
+    write_labels(tmp_path / "data/noisy", manifest, made.given, made.true)
+    spec = ClassifierSpec.of("small", "linear", 16, made.classes)
+    save_classifier(Classifier(build_classifier("small", "linear", 4, "none", seed=0), spec), tmp_path / "models/final")
+    write_parquet(tmp_path / "verdicts.parquet", made.verdicts)
+    write_json(tmp_path / "verdicts.json", {"managed": True, "epsilon": 0.975, "classes": {}})
+    write_csv(tmp_path / "history.csv", made.record.history)
+    write_parquet(tmp_path / "mixtures.parquet", made.record.mixtures)
+    write_csv(tmp_path / "sampler.csv", made.record.sampler)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    files = [path for name in OUTPUTS for path in [folder / name, *(folder / name).rglob("*")] if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name in OUTPUTS or path.name.endswith(".tmp")]
+
+
+def test_writes_all_outputs_twice_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.main()
+    first = outputs(project)
+    assert "wrong labels found" in capsys.readouterr().out
+    stage.main()
+    assert outputs(project) == first
+    metrics = read_json(project / "metrics.json")
+    assert list(metrics) == ["mAP", "test-hard", "detection", "repair"]
+    manifest = stage.read_manifest(stage.PREPARED)
+    paths = [stage.PREPARED / "images" / path for path in manifest.paths("test")]
+    labels = np.where(manifest.ignored("test"), -1, manifest.labels("test").astype(int))
+    expected = average_precision(load_classifier(Path("models/final")).predict(paths), labels)
+    assert metrics["mAP"]["all"] == pytest.approx(expected.mean(), abs=2e-6)
+
+
+def test_a_failure_leaves_nothing_and_keeps_what_was_there(project: Path) -> None:
+    (project / "data/prepared/images/00000.png").unlink()
+    for n in range(60):
+        (project / f"data/prepared/images/{n:05d}.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="not readable as an image"):
+        stage.main()
+    assert leftovers(project) == []
+    (project / "metrics.json").write_text("kept")
+    with pytest.raises(InputError):
+        stage.main()
+    assert leftovers(project) == ["metrics.json"]
+    assert (project / "metrics.json").read_text() == "kept"
+
+
+def test_refuses_what_does_not_fit_together(project: Path) -> None:
+    write_params(project, "evaluate.split=test-easy")
+    with pytest.raises(InputError, match=r"evaluate.split is test-easy(.|\n)*one of test, test-hard"):
+        stage.main()
+    write_params(project)
+    model = read_json(project / "models/final/model.json")
+    write_json(project / "models/final/model.json", {**model, "classes": ["a", "b", "c", "d"]})
+    with pytest.raises(InputError, match=r'model.json: a model of the classes "a", "b", "c", "d"'):
+        stage.main()
+    (project / "sampler.csv").unlink()
+    with pytest.raises(InputError, match=r"sampler.csv: no such file"):
+        stage.main()
