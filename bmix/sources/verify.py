@@ -18,12 +18,10 @@ import pandas as pd
 
 from bmix.data.decoding import UnusableImageError, measure
 from bmix.data.manifest import SHOWN, Manifest, origin
+from bmix.sources.looks import look_notes
 from bmix.sources.verify_memo import Examined, Found, recall, remember
 from bmix.support.errors import InputError
 from bmix.support.pace import Pace
-
-TINY = 16
-"""A picture whose shorter side has fewer pixels is counted: nothing can be recognised on it."""
 
 EXAMINED_TOGETHER, EXAMINED_AT_ONCE = 32, 2048
 """Files handed to a thread as one task, and to all threads, so that a million of them do not wait in memory."""
@@ -44,7 +42,7 @@ def verify(
     and in the note "unreadable"; the result may lack a class or a split, so validate it again.
     memo: a file that keeps what was found by path, size and time of change, also when this is stopped midway; what did
     not change is neither read nor decoded again. A damaged memo is ignored, and rewritten.
-    Images with a side under TINY pixels are counted in the note "tiny". Prints the time left every few seconds.
+    Notes count the images that look odd (`look_notes`). Prints the time left every few seconds.
     """
     if not root.is_dir():
         raise InputError(
@@ -68,10 +66,8 @@ def verify(
     kept_N = np.ones(len(file_of_row), bool)
     kept_N[faulty_rows] = False
     file_of_row = file_of_row[kept_N]
-    tiny = int((examined.sides[file_of_row] < TINY).sum())
-    if tiny:
-        notes["tiny"] = f"{tiny} images with a side under {TINY} pixels"
-    digests = [f"{digest:016x}" for digest in examined.digests.tolist()]
+    notes |= look_notes(paths[file_of_row], examined.known[file_of_row])
+    digests = [f"{digest:016x}" for digest in examined.known["digest"].tolist()]
     frame = manifest.frame[kept_N].assign(digest=[digests[file] for file in file_of_row.tolist()])
     return replace(manifest, frame=frame, notes=notes)
 
@@ -129,9 +125,10 @@ def examine(root: ImageRoot, path: str, known: Found | None = None) -> Found:
         raise UnusableImageError(f"cannot be read: {error}") from error
     if not content:
         raise UnusableImageError("is empty")
-    side = min(measure(io.BytesIO(content)))
+    look = measure(io.BytesIO(content))
     digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
-    return Found(status.st_size, status.st_mtime_ns, digest, side)
+    side = min(look.width, look.height)
+    return Found(status.st_size, status.st_mtime_ns, digest, side, look.conversion, look.uniform, look.dark)
 
 
 def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int, UnusableImageError]:

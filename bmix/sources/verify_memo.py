@@ -19,46 +19,49 @@ CHECKSUM_BYTES = 16
 
 
 class Found(NamedTuple):
-    """One usable image file: bytes, time of change in ns, digest of the bytes, and the picture's shorter side."""
+    """One usable image file: bytes, time of change in ns, digest of the bytes, and the look of the picture.
+
+    side: the shorter one in pixels. conversion, uniform, dark: as in `bmix.data.decoding.Look`.
+    """
 
     size: int
     changed: int
     digest: int
     side: int
+    conversion: int
+    uniform: bool
+    dark: bool
+
+
+NOTHING = Found(0, 0, 0, 0, 0, False, False)
+_KINDS = [np.int64, np.int64, np.uint64, np.int64, np.int64, np.bool_, np.bool_]
+FIELDS = np.dtype(list(zip(Found._fields, _KINDS, strict=True)))
 
 
 @dataclass
 class Examined:
-    """The columns of Found by path, int64 but for `digests`, uint64; `sides` is 0 where nothing is known of a path."""
+    """What is known of some paths: an array of FIELDS, in which `side` is 0 where that is nothing."""
 
     paths: np.ndarray
-    sizes: np.ndarray
-    changed: np.ndarray
-    digests: np.ndarray
-    sides: np.ndarray
+    known: np.ndarray
 
     @classmethod
     def nothing(cls, paths: np.ndarray) -> Examined:
         """No knowledge of these paths yet."""
-        size, changed, side = np.zeros((3, len(paths)), np.int64)
-        return cls(paths, size, changed, np.zeros(len(paths), np.uint64), side)
+        return cls(paths, np.zeros(len(paths), FIELDS))
 
     def found(self, position: int) -> Found | None:
-        """What is known of the path at this position, None where that is nothing."""
-        if not self.sides[position]:
-            return None
-        columns = (self.sizes, self.changed, self.digests, self.sides)
-        return Found(*(int(column[position]) for column in columns))
+        """What is known of the path at this position, None if that is nothing."""
+        found = Found(*self.known[position].item())
+        return found if found.side else None
 
     def note(self, position: int, found: Found | None) -> None:
         """Know this of the path at this position, or, by None, nothing any more."""
-        columns = (self.sizes, self.changed, self.digests, self.sides)
-        for column, value in zip(columns, found or (0, 0, 0, 0), strict=True):
-            column[position] = value
+        self.known[position] = found or NOTHING
 
 
 def recall(memo: Path | None, root: Path, paths: np.ndarray) -> Examined:
-    """What `memo` says of these paths below `root`; nothing where it is damaged, or of another root or decoder.
+    """What `memo` says of these paths below `root`; nothing if it is damaged, or of another root or decoder.
 
     paths: distinct. A memo that does not match the checksum at its head is never parsed.
     """
@@ -76,13 +79,10 @@ def recall(memo: Path | None, root: Path, paths: np.ndarray) -> Examined:
     table = pq.read_table(pa.BufferReader(body))
     if (table.schema.metadata or {}).get(b"of") != _of(root):
         return known
-    columns = {name: table.column(name).to_numpy() for name in ("size", "changed", "digest", "side")}
     rows = pd.Index(table.column("path").to_numpy()).get_indexer(pd.Index(_as_bytes(paths), dtype=object))
     found = rows >= 0
-    known.sizes[found] = columns["size"][rows[found]]
-    known.changed[found] = columns["changed"][rows[found]]
-    known.digests[found] = columns["digest"][rows[found]]
-    known.sides[found] = columns["side"][rows[found]]
+    for name in Found._fields:
+        known.known[name][found] = table.column(name).to_numpy()[rows[found]]
     return known
 
 
@@ -94,16 +94,10 @@ def remember(memo: Path, root: Path, examined: Examined, before: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    usable = (examined.sides > 0) & (examined.changed < before)
-    table = pa.table(
-        {
-            "path": pa.array(_as_bytes(examined.paths[usable]), pa.binary()),
-            "size": examined.sizes[usable],
-            "changed": examined.changed[usable],
-            "digest": examined.digests[usable],
-            "side": examined.sides[usable],
-        }
-    ).replace_schema_metadata({b"of": _of(root)})
+    usable = (examined.known["side"] > 0) & (examined.known["changed"] < before)
+    columns = {name: examined.known[name][usable] for name in Found._fields}
+    paths = pa.array(_as_bytes(examined.paths[usable]), pa.binary())
+    table = pa.table({"path": paths, **columns}).replace_schema_metadata({b"of": _of(root)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     body = sink.getvalue().to_pybytes()

@@ -94,7 +94,7 @@ def make_loop(path: Path) -> None:
         (make_empty, "is empty"),
         (make_text, "is none of JPEG, PNG"),
         (make_postscript, "is none of JPEG, PNG"),
-        (make_deep, "has more than 16 bits per channel"),
+        (make_deep, "holds signed or 32-bit numbers"),
         (make_folder, "is not a regular file"),
         (make_pipe, "is not a regular file"),
         (make_way_out, "leads out of the image root"),
@@ -151,6 +151,37 @@ def test_tiny_pictures_are_counted(data: tuple[Manifest, Path], tmp_path: Path) 
     memo = tmp_path / "memo"
     for _ in range(2):
         assert verify(manifest, root, "labels.csv", memo=memo).notes["tiny"] == "2 images with a side under 16 pixels"
+
+
+def test_odd_pictures_and_how_they_were_read_are_counted(data: tuple[Manifest, Path], tmp_path: Path) -> None:
+    manifest, root = data
+    places = [root / path for path in manifest.frame["path"] if path.endswith(".png")]
+    rng = np.random.default_rng(0)
+    Image.new("RGB", (40, 40), (9, 200, 9)).save(places[0])
+    Image.fromarray(rng.integers(0, 30, (40, 40, 3), dtype=np.uint8)).save(places[1])
+    Image.new("L", (40, 40), 0).save(places[2])
+    for place, colour in zip(places[3:6], ("black", "navy", "white"), strict=True):
+        drawing = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+        drawing.paste(colour, (5, 5, 20, 20))
+        drawing.save(place)
+    for place, top in zip(places[6:10], (200, 4000, 3000, 60_000), strict=True):
+        Image.fromarray(np.linspace(0, top, 1600).reshape(40, 40).astype(np.uint16)).save(place)
+    settle(root)
+    shown = [str(place.relative_to(root)) for place in places]
+    for _ in range(2):
+        notes = verify(manifest, root, "labels.csv", memo=tmp_path / "memo").notes
+        assert notes["nearly constant"] == f'2 images are nearly constant, e.g. "{shown[0]}"'
+        assert notes["nearly black"] == f'1 image is nearly black, e.g. "{shown[1]}"'
+        assert notes["transparent"] == "images with transparent parts are shown on a ground: 2 on white, 1 on black"
+        assert notes["mixed depth"] == (
+            "16-bit grey: 1 read as 8 bits, no value above 255; 2 read as 12 bits, no value above 4,095; "
+            "1 read as 16 bits; equal values give unequal grey, so save all of them with 8 bits by one rule"
+        )
+    for place in (places[6], places[9]):
+        place.unlink()
+    notes = verify(manifest, root, "labels.csv", unreadable="skip").notes
+    assert notes["depth"] == "16-bit grey: 2 read as 12 bits, no value above 4,095"
+    assert "mixed depth" not in notes
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[object]:
