@@ -56,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """`check`: InputError where params or data cannot be used."""
+    """`check`: InputError where params or data cannot be used; what was understood of them otherwise."""
     from bmix.pipeline.checks import check_inputs, edited_params
 
-    check_inputs(edited_params(arguments.edits)[1])
+    print("\n".join(check_inputs(edited_params(arguments.edits)[1])))
     print("params and data are fit for use")
 
 

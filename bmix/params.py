@@ -35,6 +35,26 @@ class DataParams(Section):
     splits: str = Field(
         min_length=1, description="auto, or which parts of the source make a split: train=train+val test=test"
     )
+    classes: str = Field(
+        min_length=1,
+        description="auto; else the names of the classes in their order, joined by commas, or a file of them in "
+        "data.root, with a name per line",
+    )
+    delimiter: str = Field(
+        min_length=1,
+        description="table, features, between the names in a cell: auto (; | or ,), none (a cell is one name), space, "
+        "tab, newline, comma, semicolon, pipe, or the characters themselves",
+    )
+    no_label: str = Field(
+        min_length=1,
+        description="table, features: auto: an empty cell alone; else the word that means no label, e.g. No Finding",
+    )
+    minus_one: Literal["auto", "ignored", "absent"] = Field(
+        description="table, features, -1 in a column per class: auto: absent in data without a single 0, else ignored"
+    )
+    blank_cell: Literal["ignored", "absent"] = Field(
+        description="table, features: what an empty cell in a column of 0 and 1 says of its class"
+    )
     difficult: Literal["ignore", "drop", "positive"] = Field(
         description="voc, a class of which every object is difficult: neither present nor absent; absent; present"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 from bmix.data.manifest import write_manifest
 from bmix.figures.class_frequencies import class_frequencies
 from bmix.params import load_params
+from bmix.sources.examine import examine
 from bmix.sources.facts import facts, facts_table
-from bmix.sources.registry import prepare
 from bmix.support import console
 from bmix.support.files import replaced_folder, write_json
 from bmix.workspace.project import project_root
@@ -21,12 +21,14 @@ def main() -> None:
     """Read params.yaml and the source; write manifest.parquet, classes.json, facts.json, classes.png, own images/."""
     with stage_timing("prepare"), replaced_folder(PREPARED) as folder:
         params = load_params()
-        manifest = prepare(params.data, folder / "images", memo=project_root() / ".bmix" / "image-digests.npz")
+        memo = project_root() / ".bmix" / "image-digests.npz"
+        manifest, reading = examine(params.data, folder / "images", memo)
+        print(reading, flush=True)
         summary = facts(manifest, params.evaluate.many, params.evaluate.medium)
         write_manifest(manifest, folder)
         write_json(folder / "facts.json", summary)
         class_frequencies(summary, folder / "classes.png")
-        print(facts_table(summary))
+        print(f"\n{facts_table(summary)}")
 
 
 if __name__ == "__main__":

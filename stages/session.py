@@ -106,6 +106,4 @@ def _tell(ranks: Ranks, lines: list[str]) -> None:
 def _refuse_missing(inputs: list[Path]) -> None:
     for path in inputs:
         if not path.exists():
-            raise InputError(
-                str(path), "no such file", "the outputs of the stages before", "run them: dvc repro"
-            )
+            raise InputError(str(path), "no such file", "the outputs of the stages before", "run them: dvc repro")

@@ -34,13 +34,15 @@ class Manifest:
     frame: a row per image with the columns of COLUMNS: `id`, `path` (below the image root), `split`, `labels` and
     `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified). Where its index
     is named `origin`, it says where each row was read, for error messages.
-    classes: the class names in column order. notes: what the source decided by itself, for the facts; not stored in
-    the manifest's files.
+    classes: the class names in column order. notes: what the source decided by itself, for the facts.
+    classes_listed: whether somebody listed the names of the classes, so that odd ones are meant. Neither of the two is
+    stored in the manifest's files.
     """
 
     frame: pd.DataFrame
     classes: list[str]
     notes: dict[str, str] = field(default_factory=dict)
+    classes_listed: bool = False
 
     def rows(self, split: str) -> pd.DataFrame:
         """The rows of one split, in manifest order, none where there is no such split."""

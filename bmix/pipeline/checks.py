@@ -35,18 +35,18 @@ def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
     return edited, parse_params(edited, " ".join(["params.yaml", *(f"--set {edit}" for edit in edits)]))
 
 
-def check_inputs(params: Params) -> None:
+def check_inputs(params: Params) -> list[str]:
     """Refuse data and weights that the stages would refuse, before any stage runs; run it beside params.yaml.
 
-    What was found good is noted below `.bmix`, so that unchanged data and weights are not read again. InputError names
-    the file, the row or key, and the remedy.
+    What was found good is noted below `.bmix`, so that unchanged data and weights are not read again. Returns what was
+    understood of the data, line by line. InputError names the file, the row or key, and the remedy.
     """
     _check_root(params)
     _check_pulled(params)
     _check_network(params)
     _check_weights(params)
     _check_model(params)
-    check_data(params, memo=CHECKED, digests=DIGESTS)
+    return check_data(params, memo=CHECKED, digests=DIGESTS)
 
 
 def check_output(path: Path) -> None:

@@ -15,48 +15,41 @@ from bmix.support.errors import InputError, nearest
 from bmix.support.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from bmix.data.manifest import Manifest
     from bmix.params import Params
 
 
-def check_data(params: Params, memo: Path | None = None, digests: Path | None = None) -> None:
+def check_data(params: Params, memo: Path | None = None, digests: Path | None = None) -> list[str]:
     """Refuse the data that `prepare` and `noise` would refuse, and an `evaluate.split` without images.
 
     memo: a file that remembers a success, by the params and by path, size and time of change of every file below
     data.path and data.root; while it holds, no file is opened. digests: the memo of `verify`, which `prepare` goes on
-    with. None: nothing is remembered. Of digits only the recipe is read. Raises InputError.
+    with. None: nothing is remembered. Images that `prepare` makes are not made.
+    Returns what was understood of the data, line by line. Raises InputError.
     """
-    data, split = params.data, params.evaluate.split
-    if data.source == "digits":
-        from bmix.sources.digits import CLASSES, check_recipe
-        from bmix.sources.registry import refuse_missing_root
-
-        # The scenes are composed elsewhere, but DVC refuses to run a stage of which a dependency does not exist.
-        refuse_missing_root(data)
-        recipe = check_recipe(Path(data.path))
-        _refuse_missing_split(list(recipe.scenes.model_dump(by_alias=True)), split, data.path)
-        _check_classes(params, CLASSES)
-        return
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
-    if memo is not None and remembered(memo) == state:
-        return
-    from bmix.data.manifest import validate
-    from bmix.sources.registry import read
-    from bmix.sources.screening import screen_overlap
-    from bmix.sources.verify import verify
+    known = None if memo is None else _known(memo, state)
+    if known is not None:
+        return known
+    from bmix.sources.examine import examine
 
-    manifest = read(data)
-    _refuse_missing_split(manifest.splits(), split, data.path)
-    _check_classes(params, manifest.classes)
-    if data.source != "features":
-        manifest = verify(manifest, Path(data.root), data.path, unreadable=data.unreadable, memo=digests)
-        # What was skipped may have been the last image of a class or a split.
-        validate(manifest, data.path)
-        _refuse_missing_split(manifest.splits(), split, data.path)
-    screen_overlap(manifest, data.path, data.overlap)
-    _refuse_lone_image(len(manifest.rows("train")), data.path)
+    def accept(manifest: Manifest) -> None:
+        _refuse_missing_split(manifest.splits(), params.evaluate.split, params.data.path)
+        _check_classes(params, manifest.classes)
+
+    _, reading = examine(params.data, memo=digests, accept=accept)
     if memo is not None:
-        remember(memo, state)
+        remember(memo, {"of": state, "reading": reading.lines})
+    return list(reading.lines)
+
+
+def _known(memo: Path, state: str) -> list[str] | None:
+    """What was understood of data in this state, where it was found good."""
+    match remembered(memo):
+        case {"of": known, "reading": [*lines]} if known == state:
+            return [str(line) for line in lines]
+    return None
 
 
 def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
@@ -69,16 +62,6 @@ def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
             f"set evaluate.split to one of them.{nearest(split, others)}"
             if others
             else "give some images the split val or test",
-        )
-
-
-def _refuse_lone_image(images: int, where: str) -> None:
-    if images == 1:
-        raise InputError(
-            where,
-            "one image in split train",
-            "two at least: networks with batch norm cannot train on one",
-            'give further images the split "train"',
         )
 
 

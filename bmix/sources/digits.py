@@ -100,33 +100,51 @@ def _explain(fault: Any) -> tuple[str, str]:
     return "is empty" if fault["input"] is None else "holds no keys", f"the keys {', '.join(Recipe.model_fields)}"
 
 
-def compose(recipe_path: Path, seed: int, image_size: int, images_folder: Path) -> tuple[pd.DataFrame, list[str]]:
+def compose(
+    recipe_path: Path, seed: int, image_size: int, images_folder: Path | None
+) -> tuple[pd.DataFrame, list[str]]:
     """Compose every scene of the recipe into `images_folder` and say which digits are in it.
 
+    images_folder: None: no scene is drawn, and the rows are the same.
     Returns the rows (`id`, `path` relative to `images_folder`, `split`, `labels`, `ignore`) and the class names.
     A scene depends on the recipe, `seed`, `image_size`, its split and its place in the split alone. The folder is
     replaced as a whole once all scenes are written. InputError as `check_recipe`.
     """
     recipe = check_recipe(recipe_path)
-    # scikit-learn takes a second to import; the check of a recipe does without it.
+    scenes = [
+        (split, index, _classes(recipe, seed, split, index))
+        for split, count in recipe.scenes.model_dump(by_alias=True).items()
+        for index in range(count)
+    ]
+    if images_folder is not None:
+        with replaced_folder(images_folder) as folder:
+            _draw_scenes(scenes, seed, image_size, recipe, folder)
+    rows: list[tuple[str, str, str, list[str], list[str]]] = [
+        (f"{split}-{index:05d}", _path(split, index), split, [CLASSES[digit] for digit in sorted(digits)], [])
+        for split, index, digits in scenes
+    ]
+    return pd.DataFrame(rows, columns=["id", "path", "split", "labels", "ignore"]), list(CLASSES)
+
+
+def _path(split: str, index: int) -> str:
+    return f"{split}/{index:05d}.png"
+
+
+def _draw_scenes(
+    scenes: list[tuple[str, int, list[int]]], seed: int, image_size: int, recipe: Recipe, folder: Path
+) -> None:
+    # scikit-learn takes a second to import; whoever draws nothing does without it.
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    inks_N = digits.images / 16
-    pools = split_originals(digits.target, recipe.held_out, seed)
-    rows: list[tuple[str, str, str, list[str], list[str]]] = []
-    with replaced_folder(images_folder) as folder:
-        for split, count in recipe.scenes.model_dump(by_alias=True).items():
-            (folder / split).mkdir()
-            pool = pools[split.partition("-")[0]]
-            for index in range(count):
-                classes = _classes(recipe, seed, split, index)
-                generator = numpy_generator(seed, "scene", split, index)
-                inks = [inks_N[generator.choice(pool[digit])] for digit in classes]
-                path = f"{split}/{index:05d}.png"
-                _draw_scene(inks, image_size, recipe, generator).save(folder / path)
-                rows.append((f"{split}-{index:05d}", path, split, [CLASSES[digit] for digit in sorted(classes)], []))
-    return pd.DataFrame(rows, columns=["id", "path", "split", "labels", "ignore"]), list(CLASSES)
+    originals = load_digits()
+    inks_N = originals.images / 16
+    pools = split_originals(originals.target, recipe.held_out, seed)
+    for split, index, digits in scenes:
+        (folder / split).mkdir(exist_ok=True)
+        pool = pools[split.partition("-")[0]]
+        generator = numpy_generator(seed, "scene", split, index)
+        inks = [inks_N[generator.choice(pool[digit])] for digit in digits]
+        _draw_scene(inks, image_size, recipe, generator).save(folder / _path(split, index))
 
 
 def split_originals(targets_N: np.ndarray, held_out: HeldOut, seed: int) -> dict[str, list[np.ndarray]]:

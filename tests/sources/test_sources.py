@@ -11,7 +11,7 @@ from PIL import Image
 
 from bmix.params import Params, load_params
 from bmix.pipeline.data_check import check_data as check
-from bmix.sources.registry import prepare
+from bmix.sources.examine import examine
 from bmix.support.errors import InputError
 from tests.helpers.projects import SCENES
 from tests.helpers.tiny import REPOSITORY, write_params, write_table, write_voc
@@ -46,7 +46,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.mark.parametrize("build", [table_params, voc_params])
 def test_sources_give_a_verified_manifest_with_plain_rows(tmp_path: Path, build: Callable[[Path], Params]) -> None:
-    manifest = prepare(build(tmp_path).data, tmp_path / "made")
+    manifest, _ = examine(build(tmp_path).data, tmp_path / "made")
     assert (manifest.frame["digest"].str.len() == 16).all()
     assert manifest.frame.index.tolist() == list(range(60))
     assert not (tmp_path / "made").exists()
@@ -87,6 +87,17 @@ def test_any_change_of_the_data_is_looked_at(
     change(tmp_path)
     check(params, memo)
     assert len(decoded) == 120
+
+
+@pytest.mark.parametrize("build", [table_params, voc_params])
+def test_what_was_understood_is_told_also_where_nothing_is_opened(
+    tmp_path: Path, build: Callable[[Path], Params]
+) -> None:
+    params, memo = build(tmp_path), tmp_path / ".bmix" / "checked.json"
+    told = check(params, memo)
+    assert told[0] == f"{params.data.source} {params.data.path}"
+    assert told[1] == f"  images: 60, in 60 files below {params.data.root}"
+    assert told == check(params, memo) == str(examine(params.data)[1]).splitlines()
 
 
 def test_changed_params_are_looked_at_and_faults_are_not_remembered(tmp_path: Path) -> None:
@@ -152,10 +163,12 @@ def test_a_lone_training_image_is_refused(tmp_path: Path) -> None:
 def test_noise_that_needs_another_class_is_refused_where_there_is_none(
     tmp_path: Path, edits: list[str], refused: bool
 ) -> None:
-    write_table(tmp_path, images=12, classes=("bird",))
+    table = write_table(tmp_path, images=12, classes=("bird",))
+    table.write_text(table.read_text().replace("000.jpg,bird,train", "000.jpg,,train"))
     params = table_params(tmp_path, *edits, f"noise.matrix={tmp_path / 'labels.csv'}")
     if not refused:
-        return check(params)
+        check(params)
+        return
     with pytest.raises(InputError) as caught:
         check(params)
     assert caught.value.where == "params.yaml, noise.kind"
@@ -169,11 +182,11 @@ def test_a_memo_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
 
 def test_the_memo_of_images_is_left_alone_by_those_that_are_made(tmp_path: Path) -> None:
     memo = tmp_path / "digests.npz"
-    prepare(table_params(tmp_path).data, tmp_path / "made", memo)
+    examine(table_params(tmp_path).data, tmp_path / "made", memo)
     kept = memo.read_bytes()
     recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
     edits = [f"data.path={_small_recipe(recipe, tmp_path)}", "data.image_size=24"]
-    prepare(load_params(write_params(tmp_path, *edits)).data, tmp_path / "made", memo)
+    examine(load_params(write_params(tmp_path, *edits)).data, tmp_path / "made", memo)
     assert memo.read_bytes() == kept
 
 
@@ -190,8 +203,13 @@ def test_an_image_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_of_digits_the_recipe_and_the_split_are_checked(tmp_path: Path) -> None:
-    recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
-    check(load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-balanced")))
+    recipe = _small_recipe(REPOSITORY / "data" / "digits" / "scenes.yaml", tmp_path)
+    params = load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-balanced"))
+    unmade, told = examine(params.data)
+    assert list(told.lines) == check(params)
+    made, again = examine(params.data, tmp_path / "made")
+    assert told == again
+    assert unmade.frame.drop(columns="digest").equals(made.frame.drop(columns="digest"))
     with pytest.raises(InputError, match=r'split "test-hard" has no image'):
         check(load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-hard")))
     with pytest.raises(InputError, match="no such file"):

@@ -6,7 +6,6 @@ import ast
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bmix.data.manifest import quoted
+from bmix.sources.label_cells.entries import Entries
 from bmix.sources.table.columns import KNOWN, LABEL_COLUMNS, Cells
 from bmix.support.errors import InputError, nearest
 
@@ -25,59 +25,6 @@ MEANING = {
     **dict.fromkeys(["-1", "-1.0", "", "nan"], IGNORED),
 }
 """What the cell of a 0/1 column says, in small letters and without blanks around it."""
-
-
-@dataclass(frozen=True)
-class Entries:
-    """Label cells as pairs: rows int64 (M,), codes int64 (M,) into `names`; a pair may stand there twice."""
-
-    rows: np.ndarray
-    codes: np.ndarray
-    names: list[str]
-
-    def at(self, kept_N: np.ndarray) -> Entries:
-        """The entries of the rows that bool (N,) keeps, with the numbers these rows have afterwards."""
-        kept = kept_N[self.rows]
-        return Entries((np.cumsum(kept_N) - 1)[self.rows[kept]], self.codes[kept], self.names)
-
-    def without(self, emptied_N: np.ndarray) -> Entries:
-        """The entries but for those of the rows that bool (N,) empties."""
-        kept = ~emptied_N[self.rows]
-        return Entries(self.rows[kept], self.codes[kept], self.names)
-
-    def only(self, names: list[str]) -> Entries:
-        """The entries of these names, among which all of them are kept."""
-        wanted = set(names)
-        kept = np.array([name in wanted for name in self.names], bool)[self.codes]
-        return Entries(self.rows[kept], self.codes[kept], self.names)
-
-    def seen(self, rows_N: np.ndarray) -> list[str]:
-        """The names on any of the rows that bool (N,) marks, sorted."""
-        counts = np.bincount(self.codes[rows_N[self.rows]], minlength=len(self.names))
-        return sorted(name for name, count in zip(self.names, counts, strict=True) if count)
-
-    def pairs(self, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns, each pair once, sorted; names that are no class have the columns after the classes'."""
-        order = self._order(classes)
-        column_of = {name: column for column, name in enumerate(order)}
-        columns = np.array([column_of[name] for name in self.names], np.int64)[self.codes]
-        # np.unique gives the same, several times slower: it hashes before it sorts.
-        pairs = np.sort(self.rows * len(order) + columns)
-        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
-        return np.divmod(pairs, max(len(order), 1))
-
-    def lists(self, count: int, classes: list[str]) -> list[list[str]]:
-        """A list of names per row without repetition, in class order; names that are no class follow, sorted."""
-        rows, columns = self.pairs(classes)
-        ends = np.cumsum(np.bincount(rows, minlength=count)).tolist()
-        flat = np.array(self._order(classes), dtype=object)[columns].tolist()
-        return [flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
-
-    def _order(self, classes: list[str]) -> list[str]:
-        return classes + sorted(set(self.names) - set(classes))
-
-
-NONE = Entries(np.zeros(0, np.int64), np.zeros(0, np.int64), [])
 
 
 def listed_labels(cells: Cells, where: str) -> tuple[dict[str, Entries], str]:

@@ -1,0 +1,150 @@
+"""Whether what was read can be meant: odd names of classes, classes and splits that show nothing."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bmix.data.manifest import Manifest, label_counts, quoted
+from bmix.support.errors import InputError
+
+VALUES = frozenset(
+    ["0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false", "yes", "no", "y", "n", "t", "f", "nan", "none", "null", ""]
+)
+"""What a cell says of one class, and no class is called, in small letters."""
+
+_OPENING, _CLOSING = "([{", ")]}"
+_ODD = re.compile(
+    r"""[\[\]{}\n\r\t]      # a bracket, a line break or a tab
+    | ^[bru]?['"`]           # begins with a quote, as a text of Python
+    | ['"`]$                # ends with one
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+NAMING = "name the classes in data.classes, or in classes.txt in data.root, where they are meant"
+
+
+def refuse_implausible(manifest: Manifest, where: str) -> None:
+    """InputError for a manifest that says something else than what anybody can have meant.
+
+    That is: classes called 0 and 1 or true and false alone; a name with brackets, quotes or line breaks, as lists and
+    bytes have them when they are written as text, where nobody listed the names; a single training image; a class
+    without a training image that is known not to show it, whose average precision would be 1 whatever the model says; a
+    split to be evaluated without a single positive.
+    """
+    if not manifest.classes_listed:
+        refuse_values(manifest.classes, where)
+        refuse_odd_names(manifest.classes, where)
+    _refuse_lone_image(manifest, where)
+    _refuse_always_present(manifest, where)
+    _refuse_splits_without_positive(manifest, where)
+
+
+def refuse_values(names: Sequence[str], where: str) -> None:
+    """InputError where all names are values of a cell, such as 0 and 1, or cells of 0 and 1 in one piece, as in 010."""
+    if not names:
+        return
+    glued = len({len(name) for name in names}) == 1 and len(names[0]) > 1 and set("".join(names)) <= set("01")
+    if not glued and not all(name.strip().lower() in VALUES for name in names):
+        return
+    raise InputError(
+        where,
+        f"the classes would be called {quoted(names)}",
+        "names of classes, or a column of 0 and 1 for each class under its name",
+        "where each row lists a 0 or 1 for every class, name the classes in that order in data.classes, or write the "
+        f"names of those that are 1; {NAMING}",
+    )
+
+
+def refuse_odd_names(names: Sequence[str], where: str) -> None:
+    """InputError for names that look like pieces of a list, a text or bytes in Python's or numpy's own writing."""
+    odd = [name for name in names if is_odd(name)]
+    if odd:
+        raise InputError(
+            where,
+            f"{quoted(visible(name) for name in odd)} as the name of a class",
+            "names without brackets, quotes and line breaks around them",
+            f"write the labels as cat;dog, or as lists in JSON; {NAMING}",
+        )
+
+
+def is_odd(name: str) -> bool:
+    """Whether a name holds brackets or line breaks, or quotes at an end, or brackets that do not fit."""
+    return bool(_ODD.search(name)) or name.count("(") != name.count(")")
+
+
+def visible(name: str) -> str:
+    """A name with everything that cannot be seen, or told from another writing, as its code."""
+    shown = []
+    for character in name:
+        kind = unicodedata.category(character)
+        hidden = kind[0] in "CM" or (kind[0] == "Z" and character != " ")
+        shown.append(f"\\u{ord(character):04x}" if hidden else character)
+    return "".join(shown)
+
+
+def look_alikes(names: Sequence[str]) -> list[list[str]]:
+    """Names that differ in case, blanks, Unicode form or invisible characters alone, in groups of two or more."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        key = "".join(c for c in folded if unicodedata.category(c)[0] not in "CZ")
+        groups.setdefault(key, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def warned(manifest: Manifest) -> Manifest:
+    """The manifest with notes on what can be meant and seldom is: class names alike, a split that shows nothing."""
+    notes = {}
+    if alike := look_alikes(manifest.classes):
+        pairs = "; ".join(" and ".join(f'"{visible(name)}"' for name in group) for group in alike[:4])
+        notes["look alike"] = f"class names that differ in case, blanks or invisible characters alone: {pairs}"
+    for split in manifest.splits():
+        if split not in ("train", "unlabelled") and (always := _always_present(manifest, split)):
+            notes[f"always present in {split}"] = f"{quoted(always)}: average precision is 1 whatever the model says"
+    return replace(manifest, notes={**manifest.notes, **notes}) if notes else manifest
+
+
+def _always_present(manifest: Manifest, split: str) -> list[str]:
+    """The classes with a positive in a split and no image there that is known not to show them."""
+    rows, classes = manifest.rows(split), manifest.classes
+    positives_K, ignored_K = label_counts(rows["labels"], classes), label_counts(rows["ignore"], classes)
+    full_K = (positives_K > 0) & (positives_K + ignored_K == len(rows))
+    return [name for name, full in zip(classes, full_K.tolist(), strict=True) if full]
+
+
+def _refuse_lone_image(manifest: Manifest, where: str) -> None:
+    if len(manifest.rows("train")) == 1:
+        raise InputError(
+            where,
+            "one image in split train",
+            "two at least: networks with batch norm cannot train on one",
+            'give further images the split "train"',
+        )
+
+
+def _refuse_always_present(manifest: Manifest, where: str) -> None:
+    if always := _always_present(manifest, "train"):
+        raise InputError(
+            where,
+            f"no training image that is known not to show {quoted(always)}: "
+            "each has the label, or is ignored for the class",
+            "training images with each class, and training images without it",
+            "add images without the class; where -1 or an empty cell says that a class is absent, set data.minus_one "
+            "or data.blank_cell to absent; or leave the class out",
+        )
+
+
+def _refuse_splits_without_positive(manifest: Manifest, where: str) -> None:
+    for split in manifest.splits():
+        rows = manifest.rows(split)
+        if split in ("train", "unlabelled") or rows["labels"].map(len).any():
+            continue
+        raise InputError(
+            where,
+            f"no label on any of the {len(rows)} images of split {split}",
+            "a split whose images have labels: there is nothing to measure on others",
+            "label these images, or give them the split unlabelled",
+        )

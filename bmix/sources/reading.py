@@ -1,0 +1,67 @@
+"""What was understood of a data set, in a few plain lines that are shown before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bmix.data.manifest import Manifest, holds_features, quoted
+from bmix.sources.plausibility import visible
+from bmix.sources.registry import SOURCES
+
+if TYPE_CHECKING:
+    from bmix.params import DataParams
+
+WARNINGS = ("look alike", "always present", "overlap", "unreadable")
+"""How the names of notes begin that are shown as warnings."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The lines that say what was understood: form, files, splits, classes, labels, and what was left alone."""
+
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, manifest: Manifest, data: DataParams) -> Reading:
+        """The reading of a manifest that was examined, with every note of its source."""
+        notes = dict(manifest.notes)
+
+        def line(name: str, text: str) -> str:
+            note = notes.pop(name, "")
+            return f"  {name}: {text}" + (f" ({note})" if note else "")
+
+        lines = [
+            f"{data.source} {data.path}",
+            line("images", _images(manifest, data)),
+            line("splits", ", ".join(f"{split} {len(manifest.rows(split))}" for split in manifest.splits())),
+            line("classes", f"{len(manifest.classes)}: {quoted(visible(name) for name in manifest.classes)}"),
+            line("labels", _labels(manifest)),
+        ]
+        for name, note in notes.items():
+            lines.append(f"  {'warning: ' if name.startswith(WARNINGS) else ''}{name}: {note}")
+        return cls(tuple(lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def _images(manifest: Manifest, data: DataParams) -> str:
+    count = len(manifest.frame)
+    if holds_features(manifest):
+        return f"{count} rows of numbers"
+    if SOURCES[data.source].makes_images:
+        return f"{count}, made by the recipe"
+    return f"{count}, in {manifest.frame['path'].nunique()} files below {data.root}"
+
+
+def _labels(manifest: Manifest) -> str:
+    labelled = manifest.frame[manifest.frame["split"] != "unlabelled"]
+    count_N = labelled["labels"].map(len)
+    ignored = int(labelled["ignore"].map(len).sum())
+    parts = [f"{count_N.mean():.2f} an image, at most {count_N.max()}"]
+    if without := int((count_N == 0).sum()):
+        parts.append(f"{without} without any")
+    if ignored:
+        parts.append(f"{ignored} ignored")
+    return "; ".join(parts)
