@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bmix.data.manifest import Manifest, validate
+from bmix.sources.draw import with_drawn_splits
 from bmix.sources.plausibility import refuse_implausible, warned
 from bmix.sources.reading import Reading
 from bmix.sources.registry import SOURCES
@@ -34,7 +35,7 @@ def examine(
     Raises InputError for whatever cannot be used, and for a reading that is not plausible.
     """
     source = SOURCES[data.source]
-    manifest = source.read(data, images_folder)
+    manifest = with_drawn_splits(source.read(data, images_folder), data.seed)
     # Features are left out as they are read: rows of the file are rows of the manifest.
     if data.empty == "drop" and not source.holds_features:
         manifest = drop_empty(manifest)

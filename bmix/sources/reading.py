@@ -12,7 +12,16 @@ from bmix.sources.registry import SOURCES
 if TYPE_CHECKING:
     from bmix.params import DataParams
 
-WARNINGS = ("look alike", "always present", "overlap", "unreadable")
+WARNINGS = (
+    "look alike",
+    "always present",
+    "overlap",
+    "unreadable",
+    "tiny",
+    "nearly constant",
+    "nearly black",
+    "mixed depth",
+)
 """How the names of notes begin that are shown as warnings."""
 
 

@@ -73,11 +73,11 @@ def _deepfashion(data: DataParams, _images_folder: Path | None) -> Manifest:
 
 
 def _folder(data: DataParams, _images_folder: Path | None) -> Manifest:
-    from bmix.sources.folder import read_folder
+    from bmix.sources.folder.read import read_folder
     from bmix.sources.split_map import parse_splits
 
     _refuse_missing_root(data)
-    return read_folder(Path(data.path), Path(data.root), parse_splits(data.splits), data.seed)
+    return read_folder(Path(data.path), Path(data.root), parse_splits(data.splits))
 
 
 def _features(data: DataParams, images_folder: Path | None) -> Manifest:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.data.manifest import Manifest, validate
-from bmix.sources.folder import read_folder
+from bmix.sources.folder.read import read_folder
 from bmix.sources.verify import verify
 from bmix.support.errors import InputError
 from tests.helpers.folder import write_folder
@@ -41,13 +41,10 @@ def test_a_folder_per_class_is_read_as_a_loop_over_its_files_reads_it(tmp_path: 
     assert any(len(labels) > 1 for labels in expected.values())
     assert manifest.frame["id"].tolist() == sorted(expected)
     assert manifest.classes == ["bird", "cat", "dog"]
-    assert manifest.splits() == ["train", "val", "test"]
+    assert manifest.splits() == (["train", "val", "test"] if parts else ["train"])
     assert manifest.frame.index[0] == str(tmp_path / manifest.frame["path"].iloc[0])
     if parts:
         assert all(name.startswith(f"{split}/") for name, split in manifest.frame[["id", "split"]].to_numpy())
-    else:
-        assert manifest.frame["split"].tolist() == read_folder(folder, tmp_path, seed=0).frame["split"].tolist()
-        assert manifest.frame["split"].tolist() != read_folder(folder, tmp_path, seed=1).frame["split"].tolist()
 
 
 def test_links_to_one_file_are_one_image_whatever_their_names(tmp_path: Path) -> None:
@@ -82,10 +79,15 @@ def test_images_are_found_at_any_depth_below_a_class(tmp_path: Path) -> None:
 
 
 def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path) -> None:
-    touch(tmp_path / "train/cat/a.JPG", tmp_path / "train/cat/notes.txt", tmp_path / "train/cat/.DS_Store")
+    touch(
+        tmp_path / "train/cat/a.JPG",
+        tmp_path / "train/cat/b.JpEg",
+        tmp_path / "train/cat/notes.txt",
+        tmp_path / "train/cat/.DS_Store",
+    )
     touch(tmp_path / "train/Thumbs.db", tmp_path / ".git/b.jpg", tmp_path / "readme.txt", tmp_path / "train/cat/raw")
     manifest = read_folder(tmp_path, tmp_path)
-    assert manifest.ids("train") == ["train/a.JPG"]
+    assert manifest.ids("train") == ["train/a.JPG", "train/b.JpEg"]
     assert manifest.notes["skipped"] == "files that are no images: 2 .txt, 3 hidden, 1 without a suffix"
 
 
@@ -109,11 +111,85 @@ def test_parts_are_mapped_to_splits(tmp_path: Path) -> None:
     assert 'part "2008" is not in' in refusal(folder, {"2008": "train"}).found
 
 
+@pytest.mark.parametrize(
+    ("parts", "splits"),
+    [
+        (["train", "validation"], ["train", "val"]),
+        (["train", "valid", "test"], ["train", "val", "test"]),
+        (["Train", "Val"], ["train", "val"]),
+        (["TRAIN_SET", "TEST_SET"], ["train", "test"]),
+        (["training", "testing"], ["train", "test"]),
+        (["train2017", "val2017"], ["train", "val"]),
+        (["train", "dev", "holdout"], ["train", "val", "test"]),
+        (["Training Data", "Evaluation Data"], ["train", "val"]),
+    ],
+)
+def test_folders_called_as_splits_are_splits(tmp_path: Path, parts: list[str], splits: list[str]) -> None:
+    for number, part in enumerate(parts):
+        touch(tmp_path / part / "cat" / f"{number}.jpg", tmp_path / part / "dog" / f"{number}0.jpg")
+    manifest = read_folder(tmp_path, tmp_path)
+    assert manifest.classes == ["cat", "dog"]
+    assert manifest.splits() == splits
+    for number, (part, split) in enumerate(zip(parts, splits, strict=True)):
+        assert manifest.ids(split) == [f"{part}/{number}.jpg", f"{part}/{number}0.jpg"]
+        assert part == split or f"{split} from {part}" in manifest.notes["splits"]
+
+
+def test_two_folders_for_one_split_are_refused_until_data_splits_says_which(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "val/cat/b.jpg", tmp_path / "validation/cat/c.jpg")
+    assert refusal(tmp_path).found == 'the folders "val", "validation" all say val'
+    split_of = {"train": "train", "val": "val", "validation": "test"}
+    assert read_folder(tmp_path, tmp_path, split_of).splits() == ["train", "val", "test"]
+
+
 def test_a_class_may_be_named_train_but_splits_beside_other_folders_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "train/a.jpg", tmp_path / "car/b.jpg")
     assert read_folder(tmp_path, tmp_path).classes == ["car", "train"]
     (tmp_path / "val").mkdir()
     assert refusal(tmp_path).found == 'the splits "train", "val" beside "car"'
+    assert "data.splits: train=train" in refusal(tmp_path).remedy
+    shutil.rmtree(tmp_path / "val")
+    (tmp_path / "train").rename(tmp_path / "Testing")
+    assert refusal(tmp_path).found == 'the split "Testing" beside "car"'
+
+
+def test_a_split_of_class_folders_beside_another_folder_is_no_class(tmp_path: Path) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/dog/b.jpg", tmp_path / "raw/c.jpg")
+    assert refusal(tmp_path).found == 'the split "train" beside "raw"'
+    assert read_folder(tmp_path, tmp_path, {"train": "train"}).classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_folder_in_a_folder_is_entered(tmp_path: Path, parts: bool) -> None:
+    folder = write_folder(tmp_path / "photos", parts=parts)
+    inner = tmp_path / "archive" / "dataset-1"
+    shutil.copytree(folder, inner / "flowers")
+    touch(inner / "readme.txt", tmp_path / "archive" / "__MACOSX" / "x.jpg")
+    direct, nested = read_folder(folder, folder), read_folder(inner.parent, tmp_path)
+    assert nested.frame["id"].tolist() == direct.frame["id"].tolist()
+    assert nested.frame["labels"].tolist() == direct.frame["labels"].tolist()
+    assert nested.frame["path"].iloc[0] == f"archive/dataset-1/flowers/{direct.frame['path'].iloc[0]}"
+    assert nested.notes["folder"] == "dataset-1/flowers, the only one there"
+    verify(nested, tmp_path, str(folder))
+
+
+def test_a_lone_class_folder_is_not_entered(tmp_path: Path) -> None:
+    touch(tmp_path / "cat/a.jpg", tmp_path / "cat/2020/b.jpg")
+    assert read_folder(tmp_path, tmp_path).classes == ["cat"]
+
+
+def test_splits_within_class_folders_are_refused(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        touch(tmp_path / label / "train" / "a.jpg", tmp_path / label / "val" / "b.jpg")
+    error = refusal(tmp_path)
+    assert (error.where, error.found) == (str(tmp_path / "cat"), 'the splits "train", "val" within a class folder')
+    assert error.expected == f"{tmp_path}/SPLIT/cat"
+
+
+@pytest.mark.parametrize("top", ["", "train/", "Valid/"])
+def test_folders_of_another_layout_are_no_classes(tmp_path: Path, top: str) -> None:
+    touch(tmp_path / f"{top}images/a.jpg", tmp_path / f"{top}labels/a.txt")
+    assert 'the folders "images", "labels", which are no names of classes' in refusal(tmp_path).found
 
 
 def test_misplaced_images_links_to_folders_and_links_to_nothing_are_refused(tmp_path: Path) -> None:
@@ -147,7 +223,9 @@ def test_folders_that_cannot_be_a_data_set_are_refused(tmp_path: Path) -> None:
     assert "is not UTF-8" in refusal(tmp_path).found
 
 
-NAMES = st.sampled_from(["train", "val", "unlabelled", "cat", "dog", "a.jpg", "b.PNG", ".x", "note.txt", "train.jpg"])
+NAMES = st.sampled_from(
+    ["train", "val", "Testing", "images", "unlabelled", "cat", "dog", "a.jpg", "b.PNG", ".x", "note.txt", "train.jpg"]
+)
 
 
 @settings(max_examples=60, deadline=None)
