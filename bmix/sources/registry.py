@@ -49,11 +49,13 @@ def _table(data: DataParams, _images_folder: Path | None) -> Manifest:
 
 
 def _voc(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.sources.class_list import class_list
     from bmix.sources.split_map import parse_splits
-    from bmix.sources.voc import read_voc
+    from bmix.sources.voc.read import read_voc
 
     _refuse_missing_root(data)
-    return read_voc(Path(data.path), Path(data.root), parse_splits(data.splits), data.difficult)
+    path, root = Path(data.path), Path(data.root)
+    return read_voc(path, root, parse_splits(data.splits), data.difficult, class_list(data.classes, root))
 
 
 def _coco(data: DataParams, _images_folder: Path | None) -> Manifest:

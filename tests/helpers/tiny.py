@@ -14,7 +14,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from bmix.params import apply_edits
-from bmix.sources.voc import CLASSES
+from bmix.sources.voc.classes import CLASSES
 
 REPOSITORY = Path(__file__).parents[2]
 WIDTH, HEIGHT = 64, 48

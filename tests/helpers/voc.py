@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix.sources.voc import CLASSES
+from bmix.sources.voc.classes import CLASSES
 from tests.helpers.tiny import draw_columns, write_annotation, write_image
 
 

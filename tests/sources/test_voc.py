@@ -10,13 +10,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from bmix.data.manifest import validate
+from bmix.data.manifest import Manifest, validate
+from bmix.sources.class_list import ClassList
 from bmix.sources.verify import verify
-from bmix.sources.voc import CLASSES, part_lists, read_voc, year_folder
+from bmix.sources.voc.classes import CLASSES
+from bmix.sources.voc.layout import find_parts
+from bmix.sources.voc.read import read_voc
 from bmix.support.errors import InputError
 from tests.helpers.tiny import write_annotation, write_voc
-from tests.helpers.voc import write_voc_devkit
+from tests.helpers.voc import write_list, write_voc_devkit
 
 CAR, CAT, DOG = (CLASSES.index(name) for name in ("car", "cat", "dog"))
 
@@ -69,14 +73,15 @@ def test_paths_start_at_the_root_also_where_it_is_the_devkit(tmp_path: Path) -> 
 
 def test_several_years_are_named_and_none_is_chosen(tmp_path: Path) -> None:
     root = write_voc(tmp_path)
-    assert year_folder(root.parent) == year_folder(root) == root
     write_voc(tmp_path, year="VOC2012")
-    with pytest.raises(InputError, match="holds the years VOC2007, VOC2012"):
-        year_folder(root.parent)
-    with pytest.raises(InputError, match="holds no VOC year"):
-        year_folder(root / "JPEGImages")
-    with pytest.raises(InputError, match="is not a folder"):
-        year_folder(tmp_path / "none")
+    assert "holds the years VOC2007, VOC2012" in refusal(root.parent).found
+    assert "is not a folder" in refusal(tmp_path / "none").found
+
+
+def test_a_folder_without_annotations_is_answered_with_the_one_that_has_them(tmp_path: Path) -> None:
+    root = write_voc(tmp_path)
+    assert refusal(root / "JPEGImages").found.endswith("holds no VOC year")
+    assert refusal(tmp_path).remedy == f"set data.path to {root}"
 
 
 def test_a_missing_annotation_is_named_with_the_line_that_lists_it(tmp_path: Path) -> None:
@@ -167,8 +172,8 @@ def test_years_are_joined_by_their_parts(tmp_path: Path) -> None:
         read_voc(devkit, devkit, {"2012-test": "test"})
     with pytest.raises(InputError, match='part "cat_trainval" is not in'):
         read_voc(year, year, {"cat_trainval": "train"})
-    assert "2007-train" in part_lists(devkit)
-    assert "2007-cat_trainval" not in part_lists(devkit)
+    assert "2007-train" in find_parts(devkit)
+    assert "2007-cat_trainval" not in find_parts(devkit)
 
 
 def test_an_image_in_two_lists_of_one_split_is_taken_once(tmp_path: Path) -> None:
@@ -245,12 +250,168 @@ def test_changed_bytes_give_a_manifest_or_an_input_error(
         path.write_bytes(good)
 
 
-def test_another_layout_is_refused(tmp_path: Path) -> None:
+def test_lists_without_one_of_training_images_are_refused(tmp_path: Path) -> None:
     root = write_voc(tmp_path)
     (root / "ImageSets" / "Main" / "train.txt").unlink()
-    assert refusal(root).found == "no train.txt"
-    (root / "Annotations").rename(root / "annotations")
-    assert refusal(root).found == "no folder Annotations"
+    error = refusal(root)
+    assert (error.where, error.found) == (str(root / "ImageSets" / "Main"), "no train.txt")
+
+
+HELMETS = {"a": ["helmet", "vest"], "b": ["vest"], "c": [], "d": ["helmet"]}
+
+
+def write_own(annotations: Path, images: Path, suffix: str = ".jpg", named: dict[str, list[str]] | None = None) -> None:
+    """Annotations of one's own classes, and an image for each."""
+    for name, classes in (HELMETS if named is None else named).items():
+        annotation = annotations / f"{name}.xml"
+        annotation.parent.mkdir(parents=True, exist_ok=True)
+        objects = "".join(f"<object><name>{label}</name></object>" for label in classes)
+        annotation.write_text(f"<annotation><filename>{name}{suffix}</filename>{objects}</annotation>")
+        image = images / f"{name}{suffix}"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (len(name) * 9, 90, 200)).save(image, "PNG" if suffix == ".png" else "JPEG")
+
+
+def labels_of(manifest: Manifest) -> dict[str, list[str]]:
+    return dict(zip(manifest.frame["id"], manifest.frame["labels"], strict=True))
+
+
+def test_classes_of_ones_own_come_from_the_annotations(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    write_list(tmp_path, "train", ["a", "b"])
+    write_list(tmp_path, "val", ["c", "d"])
+    manifest = read_voc(tmp_path, tmp_path)
+    assert manifest.classes == ["helmet", "vest"]
+    assert labels_of(manifest) == HELMETS
+    assert manifest.notes["classes"] == "the names of the objects, sorted"
+    assert manifest.splits() == ["train", "val"]
+    assert not manifest.classes_listed
+
+
+def test_listed_classes_give_the_order_and_refuse_any_other(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    manifest = read_voc(tmp_path, tmp_path, listed=ClassList(["vest", "helmet"], "data.classes"))
+    assert manifest.classes == ["vest", "helmet"]
+    assert labels_of(manifest)["a"] == ["vest", "helmet"]
+    assert manifest.notes["classes"] == "from data.classes"
+    assert manifest.classes_listed
+    with pytest.raises(InputError) as caught:
+        read_voc(tmp_path, tmp_path, listed=ClassList(["vest", "helmets"], "data.classes"))
+    assert (caught.value.where, caught.value.found) == (str(tmp_path / "Annotations" / "a.xml"), 'object "helmet"')
+    assert caught.value.remedy.endswith('Did you mean "helmets"?')
+
+
+@pytest.mark.parametrize(
+    ("named", "classes"),
+    [
+        ({"a": ["dog", "cat"], "b": ["person"]}, ["cat", "dog", "person"]),
+        ({"a": ["zebra", "cat"], "b": ["airplane"]}, ["airplane", "cat", "zebra"]),
+        ({"a": [*CLASSES, "helmet"], "b": []}, sorted([*CLASSES, "helmet"])),
+    ],
+)
+def test_published_classes_stand_in_their_order_and_others_sorted(
+    tmp_path: Path, named: dict[str, list[str]], classes: list[str]
+) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages", named=named)
+    assert read_voc(tmp_path, tmp_path).classes == classes
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".JPEG", ".png"])
+@pytest.mark.parametrize(
+    ("annotations", "images"),
+    [("Annotations", "JPEGImages"), ("annotations", "images"), ("xml", "some/pictures"), ("", "")],
+)
+def test_folders_without_lists_and_images_of_any_suffix_are_read(
+    tmp_path: Path, annotations: str, images: str, suffix: str
+) -> None:
+    write_own(tmp_path / "data" / annotations, tmp_path / "data" / images, suffix)
+    manifest = read_voc(tmp_path / "data", tmp_path)
+    assert labels_of(manifest) == HELMETS
+    assert manifest.splits() == ["train"]
+    assert manifest.frame["path"].tolist() == [
+        (Path("data") / images / f"{name}{suffix}").as_posix() for name in HELMETS
+    ]
+    assert manifest.frame.index[0] == str(tmp_path / "data" / annotations / "a.xml")
+    verify(manifest, tmp_path, "voc")
+
+
+@pytest.mark.parametrize("root", ["", "pictures"])
+def test_data_path_may_be_the_folder_of_the_annotations_alone(tmp_path: Path, root: str) -> None:
+    write_own(tmp_path / "xml", tmp_path / "pictures", ".png")
+    manifest = read_voc(tmp_path / "xml", tmp_path / root)
+    assert labels_of(manifest) == HELMETS
+    verify(manifest, tmp_path / root, "voc")
+
+
+def test_a_folder_for_each_split_is_read(tmp_path: Path) -> None:
+    for part in ("train", "valid", "test"):
+        write_own(tmp_path / part, tmp_path / part)
+    manifest = read_voc(tmp_path, tmp_path)
+    assert {split: len(manifest.rows(split)) for split in manifest.splits()} == {"train": 4, "val": 4, "test": 4}
+    assert manifest.ids("val") == ["valid/a", "valid/b", "valid/c", "valid/d"]
+    assert manifest.paths("val")[0] == "valid/a.jpg"
+    assert manifest.notes["splits"] == "val from valid"
+    assert read_voc(tmp_path, tmp_path, {"train": "train", "test": "val"}).splits() == ["train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "splits"),
+    [
+        (["default"], {"default": "train"}),
+        (["train"], {"train": "train"}),
+        (["trainval", "test"], {"trainval": "train", "test": "test"}),
+        (["Train", "Valid"], {"Train": "train", "Valid": "val"}),
+        (["training", "holdout", "trainval"], {"training": "train", "holdout": "test"}),
+    ],
+)
+def test_lists_called_otherwise_are_understood(tmp_path: Path, lists: list[str], splits: dict[str, str]) -> None:
+    names = dict(zip(HELMETS, lists, strict=False))
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    for name, part in names.items():
+        write_list(tmp_path, part, [name])
+        write_list(tmp_path, f"helmet_{part}", [f"{name}  1"])
+    frame = read_voc(tmp_path, tmp_path).frame
+    assert dict(zip(frame["id"], frame["split"], strict=True)) == {
+        name: splits[part] for name, part in names.items() if part in splits
+    }
+
+
+def test_lines_of_lists_may_name_the_file_or_hold_blanks_and_folders(tmp_path: Path) -> None:
+    named = {"a": ["vest"], "my photo 1": ["helmet"], "site/b": ["vest"], "c": []}
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages", ".png", named)
+    write_list(tmp_path, "train", ["a.png", "my photo 1", "site/b", "c.PNG"])
+    manifest = read_voc(tmp_path, tmp_path)
+    assert labels_of(manifest) == named
+    verify(manifest, tmp_path, "voc")
+
+
+def test_images_without_an_annotation_are_left_out_and_counted(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    (tmp_path / "Annotations" / "c.xml").unlink()
+    manifest = read_voc(tmp_path, tmp_path)
+    assert manifest.ids("train") == ["a", "b", "d"]
+    assert manifest.notes["without annotation"] == "1 images that no annotation belongs to are left out"
+
+
+def test_the_image_that_an_annotation_names_is_taken_and_doubt_is_refused(tmp_path: Path) -> None:
+    write_own(tmp_path / "xml", tmp_path / "images", ".png", {"1": ["vest"]})
+    (tmp_path / "images" / "1.png").rename(tmp_path / "images" / "IMG_1.PNG")
+    annotation = tmp_path / "xml" / "1.xml"
+    annotation.write_text(annotation.read_text().replace("1.png", "C:\\photos\\IMG_1.PNG"))
+    assert read_voc(tmp_path, tmp_path).paths("train") == ["images/IMG_1.PNG"]
+    annotation.write_text(annotation.read_text().replace("IMG_1.PNG", "IMG_1"))
+    for folder in ("more", "images"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "IMG_1.jpg").write_bytes(b"")
+    (tmp_path / "images" / "IMG_1.jpg").unlink()
+    error = refusal(tmp_path)
+    assert error.found == f'"images/IMG_1.PNG", "more/IMG_1.jpg" in {tmp_path} could be its image'
+
+
+def test_other_files_than_annotations_are_named(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    (tmp_path / "Annotations" / "b.xml").write_text("<annotations><image/></annotations>")
+    assert refusal(tmp_path).remedy == "export it as Pascal VOC"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""PASCAL VOC's annotations, published or of one's own."""
