@@ -59,7 +59,7 @@ def _refuse_missing_split(present: list[str], split: str, where: str) -> None:
             "evaluate.split",
             f'split "{split}" has no image in {where}',
             f"a split with images: {', '.join(others) or 'there is none beside train'}",
-            f"set evaluate.split to one of them.{nearest(split, others)}"
+            f"set evaluate.split to {others[0] if len(others) == 1 else 'one of them'}.{nearest(split, others)}"
             if others
             else "give some images the split val or test",
         )

@@ -56,5 +56,5 @@ def examine(
 
 def _accept(manifest: Manifest, data: DataParams, accept: Callable[[Manifest], None]) -> None:
     validate(manifest, data.path)
-    refuse_implausible(manifest, data.path)
+    refuse_implausible(manifest, data.path, may_be_everywhere=SOURCES[data.source].annotates_objects)
     accept(manifest)

@@ -26,19 +26,21 @@ _ODD = re.compile(
 NAMING = "name the classes in data.classes, or in classes.txt in data.root, where they are meant"
 
 
-def refuse_implausible(manifest: Manifest, where: str) -> None:
+def refuse_implausible(manifest: Manifest, where: str, may_be_everywhere: bool = False) -> None:
     """InputError for a manifest that says something else than what anybody can have meant.
 
     That is: classes called 0 and 1 or true and false alone; a name with brackets, quotes or line breaks, as lists and
     bytes have them when they are written as text, where nobody listed the names; a single training image; a class
     without a training image that is known not to show it, whose average precision would be 1 whatever the model says; a
     split to be evaluated without a single positive.
+    may_be_everywhere: a class on every training image passes beside others: where objects are annotated it is meant.
     """
     if not manifest.classes_listed:
         refuse_values(manifest.classes, where)
         refuse_odd_names(manifest.classes, where)
     _refuse_lone_image(manifest, where)
-    _refuse_always_present(manifest, where)
+    if not may_be_everywhere or len(_always_present(manifest, "train")) == len(manifest.classes):
+        _refuse_always_present(manifest, where)
     _refuse_splits_without_positive(manifest, where)
 
 
@@ -102,8 +104,9 @@ def warned(manifest: Manifest) -> Manifest:
         pairs = "; ".join(" and ".join(f'"{visible(name)}"' for name in group) for group in alike[:4])
         notes["look alike"] = f"class names that differ in case, blanks or invisible characters alone: {pairs}"
     for split in manifest.splits():
-        if split not in ("train", "unlabelled") and (always := _always_present(manifest, split)):
-            notes[f"always present in {split}"] = f"{quoted(always)}: average precision is 1 whatever the model says"
+        if split != "unlabelled" and (always := _always_present(manifest, split)):
+            effect = "nothing to learn" if split == "train" else "average precision is 1 whatever the model says"
+            notes[f"always present in {split}"] = f"{quoted(always)}: {effect}"
     return replace(manifest, notes={**manifest.notes, **notes}) if notes else manifest
 
 

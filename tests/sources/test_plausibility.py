@@ -78,6 +78,14 @@ def test_a_class_that_every_training_image_shows_or_ignores_is_refused() -> None
     assert "data.minus_one or data.blank_cell to absent" in error.remedy
 
 
+def test_where_objects_are_annotated_one_class_may_be_on_every_image_and_not_all() -> None:
+    rows = [("train", ["cat", "dog"]), ("train", ["cat"]), ("test", ["cat"]), ("test", ["dog"])]
+    refuse_implausible(manifest(rows, ["cat", "dog"]), "voc", may_be_everywhere=True)
+    assert warned(manifest(rows, ["cat", "dog"])).notes == {"always present in train": '"cat": nothing to learn'}
+    with pytest.raises(InputError, match="no training image that is known not to show"):
+        refuse_implausible(manifest([("train", ["cat"])] * 2, ["cat"]), "voc", may_be_everywhere=True)
+
+
 def test_a_single_training_image_is_refused() -> None:
     assert refusal(manifest([("train", ["cat"]), ("test", ["cat"])], ["cat"])).found == "one image in split train"
 
