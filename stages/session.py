@@ -11,6 +11,7 @@ from bmix.data.noisy import read_labels
 from bmix.params import Params
 from bmix.support.errors import InputError
 from bmix.tracking.live import LiveRun
+from bmix.training.agreement import refuse_disagreement
 from bmix.training.checkpoint import Checkpoints, claimed
 from bmix.training.identity import RunIdentity
 from bmix.training.launch import launch
@@ -41,9 +42,11 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
         identity = RunIdentity.of(
             declaration.settings(params.flat()), [*declaration.inputs, *weights], declaration.code
         )
+        refuse_disagreement(ranks, identity.parts)
         checkpoints = Checkpoints(project_root() / ".bmix" / "checkpoints", stage, identity)
         with _claimed_by_first(checkpoints.folder, ranks):
             trainer = _begin(params, checkpoints, start, ranks)
+            refuse_disagreement(ranks, {"epochs trained so far": trainer.epoch})
             _train(stage, params, trainer, until, checkpoints)
             finish(trainer)
             if ranks.first:
@@ -55,9 +58,11 @@ def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: 
     _, given_NK, _ = read_labels(NOISY, manifest)
     trainer = build_trainer(params, manifest, given_NK, ranks)
     if checkpoints.resume(trainer):
-        _tell(ranks, [f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])
+        if ranks.first:
+            _tell([f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])
         return trainer
-    _tell(ranks, checkpoints.other_run())
+    if ranks.first:
+        _tell(checkpoints.other_run())
     if start is not None:
         load_state(trainer, start)
     return trainer
@@ -98,8 +103,8 @@ def _claimed_by_first(folder: Path, ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _tell(ranks: Ranks, lines: list[str]) -> None:
-    for line in lines if ranks.first else []:
+def _tell(lines: list[str]) -> None:
+    for line in lines:
         print(line, flush=True)
 
 

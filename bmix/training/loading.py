@@ -28,10 +28,10 @@ class Numbered(Protocol[Item]):
 
 
 def worker_count(images: Store, augment: Augment | FeatureViews | None, processes: int = 1) -> int:
-    """Loader processes of each of `processes`: none on a CPU where images lie in memory and are augmented as a batch.
+    """Loader processes of each of the `processes` on this machine.
 
-    augment: None where the images are used as stored. The environment variable BMIX_WORKERS overrides; no result
-    depends on the number.
+    None on a CPU where images lie in memory and are augmented as a batch. augment: None where the images are used as
+    stored. The environment variable BMIX_WORKERS overrides; no result depends on the number.
     """
     asked = os.environ.get("BMIX_WORKERS")
     if asked is not None:

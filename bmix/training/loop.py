@@ -59,7 +59,7 @@ class Trainer:
         epoch = self.epoch + 1
         steps = self._steps(epoch)
         totals, guard = EpochTotals(), FiniteGuard(epoch, self.recipe.image_ids)
-        workers = worker_count(self.images, self.augment, self.ranks.count)
+        workers = worker_count(self.images, self.augment, self.ranks.here)
         for number, views in enumerate(load(steps, workers)):
             learning_rate = self.plan.learning_rate_at((self.epoch + number / len(steps)) / self.plan.epochs)
             self._step(views, learning_rate, number, totals, guard)

@@ -71,7 +71,7 @@ def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None
     rows = torch.arange(len(store)) if rows is None else rows.cpu()
     positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count)) if len(rows) else []
     own = engine.ranks.own(positions)
-    workers = worker_count(store, seen.augment, engine.ranks.count)
+    workers = worker_count(store, seen.augment, engine.ranks.here)
     for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):
         logits = engine.logits(views.flatten(0, 1))
         yield position_B.to(engine.device), logits.view(*views.shape[:2], -1)

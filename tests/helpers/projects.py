@@ -67,8 +67,10 @@ def copy_project(project: Path, folder: Path) -> Path:
     """A project's files and outputs in a new folder, with the cache of the first."""
     shutil.copytree(project, folder, symlinks=True, ignore=shutil.ignore_patterns(".bmix", "cache", "tmp"))
     config = folder / ".dvc/config"
-    shared = f"[cache]\n    dir = {project / '.dvc/cache'}\n"
-    config.write_text(config.read_text(encoding="utf-8") + shared, encoding="utf-8")
+    text = config.read_text(encoding="utf-8")
+    # A copy of a copy has it.
+    if "[cache]" not in text:
+        config.write_text(f"{text}[cache]\n    dir = {project / '.dvc/cache'}\n", encoding="utf-8")
     return folder
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bmix.support.errors import InputError
+from bmix.training.agreement import refuse_disagreement
 from bmix.training.launch import launch
 from bmix.training.passes import PlainViews, confidence
+from bmix.training.ranks import Ranks
 from tests.helpers.projects import ENVIRONMENT, copy_project, edit_params, run
 from tests.helpers.runs import build_run, train, write_images
 from tests.helpers.tiny import write_params
@@ -93,11 +99,20 @@ def test_a_pass_alone_sees_every_instance(tiny: Path) -> None:
     assert torch.allclose(confidence(trainer.engine, trainer.images, PlainViews(), rows), seen[rows], atol=1e-5)
 
 
-def test_another_number_of_processes_than_the_params_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost"}.items():
+def pretend_torchrun(monkeypatch: pytest.MonkeyPatch, here: int, in_all: int) -> None:
+    started = {"RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": str(here), "WORLD_SIZE": str(in_all)}
+    for name, value in {**started, "MASTER_ADDR": "localhost"}.items():
         monkeypatch.setenv(name, value)
+
+
+def test_another_number_of_processes_than_the_params_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_torchrun(monkeypatch, here=4, in_all=4)
     launch("stages.train", 4, 1)
-    with pytest.raises(InputError, match=r"training\.processes: is 2, and torchrun started 4"):
+    with pytest.raises(InputError, match=r"training\.processes: is 2, and torchrun started 4\n"):
+        launch("stages.train", 2, 1)
+    pretend_torchrun(monkeypatch, here=2, in_all=4)
+    launch("stages.train", 4, 1)
+    with pytest.raises(InputError, match=r"is 2, and torchrun started 4, on all machines together\n"):
         launch("stages.train", 2, 1)
 
 
@@ -106,6 +121,46 @@ def test_more_processes_than_gpus_are_refused_before_any_starts(monkeypatch: pyt
     with pytest.raises(InputError, match=r"training\.processes: is 2, and there are 1 GPUs"):
         launch("stages.train", 2, 1)
     launch("stages.train", 1, 1)
+    pretend_torchrun(monkeypatch, here=1, in_all=4)
+    launch("stages.train", 4, 1)
+    pretend_torchrun(monkeypatch, here=2, in_all=4)
+    with pytest.raises(InputError, match=r"is 4, 2 of them on this machine, and there are 1 GPUs"):
+        launch("stages.train", 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("machines", "options"), [(None, ["--standalone", "--nproc-per-node=2"]), ("2", [])], ids=["one", "several"]
+)
+def test_a_stage_becomes_torchrun(
+    machines: str | None, options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, command: became.append([program, *command]))
+    for name in ("PET_NNODES", "OMP_NUM_THREADS", "TORCH_CPP_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    if machines:
+        monkeypatch.setenv("PET_NNODES", machines)
+    with capsys.disabled():
+        launch("stages.train", 2, 3)
+    command = [sys.executable, "-m", "bmix.training.launch", *options, "-m", "stages.train"]
+    assert became == [[sys.executable, *command]]
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_processes_that_differ_are_told_in_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    def others(self: Ranks, own: str) -> list[str]:
+        content = json.loads(own)
+        return [own, json.dumps({"host": "second", "parts": {**content["parts"], "training.seed": 1}})]
+
+    monkeypatch.setattr(Ranks, "texts", others)
+    refuse_disagreement(Ranks(), {"training.seed": 0})
+    refuse_disagreement(Ranks(0, 2), {"training.seed": 1})
+    message = (
+        f"process 1 of the training, on second: differs from process 0, on {socket.gethostname()}, in\n"
+        "    training.seed  0 -> 1\n"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        refuse_disagreement(Ranks(0, 2), {"training.seed": 0})
 
 
 def test_what_all_processes_refuse_is_told_once_and_without_a_traceback(tmp_path: Path) -> None:
@@ -135,51 +190,122 @@ def has_ended(process: int) -> bool:
         return True
 
 
-@pytest.mark.pipeline
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_the_same_bytes(
-    finished_project: Path, tmp_path: Path
-) -> None:
-    project = copy_project(finished_project, tmp_path / "project")
+HANG_GUARD = 1200
+"""Seconds; below the half hour after which a process gives the others up."""
+
+
+@pytest.fixture(scope="module")
+def two_processes(finished_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that two processes on one machine have trained; to be copied, not changed."""
+    project = copy_project(finished_project, tmp_path_factory.mktemp("two processes") / "project")
     edit_params(project, "training.processes=2", "training.epochs=16", "training.warmup_epochs=1")
     for stage in ("warmup", "train"):
         ended = run(project, "-m", f"stages.{stage}")
         assert ended.returncode == 0, ended.stdout
-    uninterrupted = contents(project, TRAINED)
-    remove(project, [*TRAINED, ".bmix/checkpoints"])
+    return project
 
+
+in_proc = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+
+
+@pytest.mark.pipeline
+@pytest.mark.xdist_group("two processes")
+@in_proc
+def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_the_same_bytes(
+    two_processes: Path, tmp_path: Path
+) -> None:
+    project = copy_project(two_processes, tmp_path / "project")
+    remove(project, TRAINED)
     for killed, epoch in (("rank 1", 3), ("torchrun", 6)):
-        job = start_train(project, tmp_path / "log", until=epoch)
+        log = tmp_path / "log"
+        job = start(project, log, "-m", "stages.train")
+        wait_for_epoch(project, epoch, job)
         ranks = [worker_of(job, rank) for rank in range(2)]
         os.kill(ranks[1] if killed == "rank 1" else job.pid, signal.SIGKILL)
-        assert job.wait(timeout=120) != 0
-        deadline = time.monotonic() + 60
-        while not all(map(has_ended, ranks)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert all(map(has_ended, ranks)), f"{killed} was killed, and a rank lives on"
+        assert job.wait(HANG_GUARD) != 0
+        assert_ended(ranks)
         assert not [name for name in TRAINED if (project / name).exists()]
         if killed == "rank 1":
-            log = (tmp_path / "log").read_text(encoding="utf-8")
-            assert "error: process 1 of the training was killed by SIGKILL, so the others were ended too" in log
-            assert "Traceback" not in log
+            told = log.read_text(encoding="utf-8")
+            assert "error: process 1 of the training was killed by SIGKILL, so the others were ended too" in told
+            assert "Traceback" not in told
 
     ended = run(project, "-m", "dvc", "repro", "--single-item", "--force", "--no-run-cache", "train", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout
     assert ended.stdout.count("goes on after epoch") == 1
-    assert contents(project, TRAINED) == uninterrupted
+    assert contents(project, TRAINED) == contents(two_processes, TRAINED)
 
 
-def start_train(project: Path, log: Path, until: int) -> subprocess.Popen[str]:
-    """The stage train, started and watched until it has kept an epoch from `until` on."""
-    environment = {**os.environ, **ENVIRONMENT}
+@pytest.mark.pipeline
+@pytest.mark.xdist_group("two processes")
+@in_proc
+def test_two_machines_train_as_one_and_go_on_after_one_was_lost(two_processes: Path, tmp_path: Path) -> None:
+    """Two agents of torchrun on loopback, each as on a machine of its own, in a folder that they share."""
+    project = copy_project(two_processes, tmp_path / "project")
+    remove(project, TRAINED)
+    agents = start_agents(project, tmp_path)
+    wait_for_epoch(project, 3, *agents)
+    ranks = dict(rank_of(agent) for agent in agents)
+    (lock,) = (project / ".bmix/checkpoints").glob("train-*.lock")
+    assert lock.read_text() == str(ranks[0])
+    agents[1].kill()
+    assert agents[0].wait(HANG_GUARD) > 0, logs(tmp_path)
+    assert_ended(list(ranks.values()))
+    assert not [name for name in TRAINED if (project / name).exists()]
+    assert "Traceback" not in logs(tmp_path)
+
+    for agent in start_agents(project, tmp_path):
+        assert agent.wait(HANG_GUARD) == 0, logs(tmp_path)
+    assert logs(tmp_path).count("goes on after epoch") == 1
+    assert contents(project, TRAINED) == contents(two_processes, TRAINED)
+
+
+def start_agents(project: Path, log_folder: Path) -> list[subprocess.Popen[str]]:
+    """The stage train twice, each time as one of two machines with a process each, by torchrun's own variables."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    machines = {"PET_NNODES": "2", "PET_RDZV_BACKEND": "c10d", "PET_RDZV_ENDPOINT": address}
+    return [start(project, log_folder / f"machine-{n}.log", "-m", "stages.train", **machines) for n in range(2)]
+
+
+def logs(folder: Path) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("machine-*.log")))
+
+
+def start(project: Path, log: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
+    """`python COMMAND` in the project, which goes on by itself."""
     with log.open("w", encoding="utf-8") as file:
-        job = subprocess.Popen(
-            [sys.executable, "-m", "stages.train"], cwd=project, env=environment, stdout=file, stderr=file, text=True
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=project,
+            env={**os.environ, **ENVIRONMENT, **environment},
+            stdout=file,
+            stderr=file,
+            text=True,
         )
-    deadline = time.monotonic() + 120
-    while job.poll() is None and time.monotonic() < deadline:
-        kept = [int(path.name[-5:]) for path in (project / ".bmix/checkpoints").glob("train-*/epoch-*")]
-        if max(kept, default=0) >= until:
-            break
+
+
+def wait_for_epoch(project: Path, epoch: int, *jobs: subprocess.Popen[str]) -> None:
+    """Until the stage train has kept an epoch from `epoch` on."""
+    deadline = time.monotonic() + HANG_GUARD
+    kept = [0]
+    while max(kept, default=0) < epoch and time.monotonic() < deadline and all(job.poll() is None for job in jobs):
         time.sleep(0.01)
-    return job
+        kept = [int(path.name[-5:]) for path in (project / ".bmix/checkpoints").glob("train-*/epoch-*")]
+    assert max(kept, default=0) >= epoch, "no such epoch was kept"
+
+
+def rank_of(agent: subprocess.Popen[str]) -> tuple[int, int]:
+    """The rank that an agent of one process started, and the number of that process."""
+    for rank in range(2):
+        with suppress(LookupError):
+            return rank, worker_of(agent, rank)
+    raise LookupError("no rank")
+
+
+def assert_ended(processes: list[int]) -> None:
+    deadline = time.monotonic() + HANG_GUARD
+    while not all(map(has_ended, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert all(map(has_ended, processes)), "a process lives on"
