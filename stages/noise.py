@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix.data.manifest import quoted, read_manifest
+from bmix.data.manifest import read_manifest
 from bmix.data.noisy import write_labels
-from bmix.noise import inject, measured_rates
-from bmix.noise.matrix import noise_matrix
+from bmix.noise import KINDS, inject, measured_rates
+from bmix.noise.checks import noise_matrix
 from bmix.params import NoiseParams, load_params
 from bmix.randomness import numpy_generator
 from bmix.support import console
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, quoted
 from bmix.support.files import replaced_folder, write_json
 from bmix.workspace.timings import stage_timing
 
@@ -30,7 +30,8 @@ def main() -> None:
         noise = load_params().noise
         manifest = read_manifest(PREPARED)
         true_NK, ignored_NK = manifest.labels("train"), manifest.ignored_if_any("train")
-        rng, matrix_KK = numpy_generator(noise.seed, "noise"), noise_matrix(noise, manifest.classes)
+        rng = numpy_generator(noise.seed, "noise")
+        matrix_KK = noise_matrix(noise.kind, noise.rate, Path(noise.matrix), manifest.classes)
         given_NK = inject(true_NK, noise.kind, noise.rate, rng, matrix_KK)
         if ignored_NK is not None:
             given_NK[ignored_NK] = 0
@@ -44,12 +45,11 @@ def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: Nois
     absent = [classes[k] for k in np.flatnonzero(given_NK.max(axis=0, initial=0) == 0)]
     if absent:
         other_seed = "another noise.seed, or leave these classes out"
-        by_rate = noise.kind in ("mislabel", "flip", "missing")
         raise InputError(
             "params.yaml, noise",
             f"kind {noise.kind}, rate {noise.rate} and seed {noise.seed} leave no given positive of {quoted(absent)}",
             "a given positive of every class",
-            f"lower noise.rate, or try {other_seed}" if by_rate else f"try {other_seed}",
+            f"lower noise.rate, or try {other_seed}" if KINDS[noise.kind].uses_rate else f"try {other_seed}",
         )
 
 

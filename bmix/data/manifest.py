@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bmix.support.errors import InputError, nearest
+from bmix.support.errors import InputError, nearest, quoted
 from bmix.support.files import read_json, write_json, write_parquet
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
 FEATURES_FILE = "features.npy"
 """The path of every row where a data set holds features: (N, V, D), the rows in manifest order."""
-SHOWN = 8
-"""How many names an error lists before it only counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -193,13 +191,6 @@ def validate(manifest: Manifest, where: str) -> None:
 def origin(frame: pd.DataFrame, position: int, where: str) -> str:
     """Where the row at this position was read, for an error message."""
     return str(frame.index[position]) if frame.index.name == "origin" else f"{where}, row {position + 1}"
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Names in quotes for an error message; beyond SHOWN of them the rest is only counted."""
-    names = list(names)
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(f'"{name}"' for name in names[:SHOWN]) + rest
 
 
 def path_fault(path: str) -> str:

@@ -16,7 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bmix.data.images import image_tensor, load_image
-from bmix.models.backbones import BACKBONES, HEADS, build_classifier, is_backbone, normalisation
+from bmix.models.backbones import build_classifier, normalisation
+from bmix.models.registry import BACKBONES, HEADS, is_backbone
 from bmix.models.weights import load_state, read_weights
 from bmix.support.errors import InputError
 from bmix.support.files import read_json, replaced, write_json

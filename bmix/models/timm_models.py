@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bmix.models.timm_names import PREFIX, timm_name
+from bmix.models.body import Body, Normalisation
+from bmix.models.registry import PREFIX, backbone_traits
 from bmix.support.errors import InputError, nearest
 
 
@@ -17,7 +18,7 @@ def pretrained_config(backbone: str) -> Any:
 
     InputError where timm is not installed or knows no such model.
     """
-    timm, name = _import_timm(backbone), timm_name(backbone)
+    timm, name = _import_timm(backbone), _timm_name(backbone)
     try:
         config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError:
@@ -34,8 +35,14 @@ def pretrained_config(backbone: str) -> Any:
     return config
 
 
-def build_backbone(backbone: str, image_size: int | None) -> tuple[nn.Module, nn.Module, int]:
-    """The model without its last layer and pooling; what makes (B, C, H, W) of its output; and C.
+def normalisation(backbone: str) -> Normalisation:
+    """timm's own. InputError as `pretrained_config`."""
+    config = pretrained_config(backbone)
+    return tuple(config.mean), tuple(config.std)
+
+
+def body(backbone: str, image_size: int | None) -> Body:
+    """The model without its last layer and pooling, its weights drawn from torch's global generator.
 
     It is tried on one image of `image_size` (None: of the size that timm names), since many Transformers take one size
     only. Dropout and stochastic depth are off: they would draw from torch's global generator at every step.
@@ -56,7 +63,10 @@ def build_backbone(backbone: str, image_size: int | None) -> tuple[nn.Module, nn
             f"set data.image_size to {config.input_size[-1]}, or choose another backbone",
         ) from error
     model.train()
-    return model, *_layout(backbone, model, output)
+    layout, channels = _layout(backbone, model, output)
+    named = config.classifier or ()
+    classifiers = (named,) if isinstance(named, str) else tuple(named)
+    return Body(model, channels, layout, classifiers)
 
 
 def _switch_dropout_off(model: nn.Module) -> None:
@@ -72,7 +82,7 @@ def _switch_dropout_off(model: nn.Module) -> None:
 def _create(backbone: str, pretrained: bool = False) -> nn.Module:
     try:
         return _import_timm(backbone).create_model(
-            timm_name(backbone), pretrained=pretrained, num_classes=0, global_pool=""
+            _timm_name(backbone), pretrained=pretrained, num_classes=0, global_pool=""
         )
     except (AssertionError, TypeError) as error:
         raise InputError(
@@ -115,7 +125,7 @@ def _layout(backbone: str, model: Any, output: object) -> tuple[nn.Module, int]:
     )
 
 
-def download(backbone: str) -> Mapping[str, Tensor]:
+def published_weights(backbone: str) -> Mapping[str, Tensor]:
     """timm's own weights without the last layer, by timm's names. InputError where they cannot be had."""
     pretrained_config(backbone)
     try:
@@ -124,7 +134,7 @@ def download(backbone: str) -> Mapping[str, Tensor]:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             "model.weights",
-            f"is imagenet, but timm's weights of {timm_name(backbone)} cannot be had ({reason})",
+            f"is imagenet, but timm's weights of {_timm_name(backbone)} cannot be had ({reason})",
             "a model with weights, and a connection to their server or the files in its cache",
             "set model.weights to none, or to the path of a weights file fetched elsewhere",
         ) from error
@@ -144,3 +154,7 @@ def _import_timm(backbone: str) -> Any:
             'run pip install "bmix[timm]", or choose another backbone',
         ) from error
     return timm
+
+
+def _timm_name(backbone: str) -> str:
+    return str(backbone_traits(backbone).timm)

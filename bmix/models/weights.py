@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
 from bmix.models.networks import FeatureNetwork, ImageNetwork
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, listed
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -80,7 +80,7 @@ def load_state(
     if any(faults.values()):
         raise InputError(
             where,
-            "; ".join(f"{fault} {_some(names)}" for fault, names in faults.items() if names),
+            "; ".join(f"{fault} {listed(names)}" for fault, names in faults.items() if names),
             f"the {len(own)} tensors of this network",
             "choose the backbone, the head and the classes that the weights belong to",
         )
@@ -112,7 +112,3 @@ def _head_left_out(
     if given <= head and fits(head):
         return set()
     return by_class if given <= head and fits(head - by_class) else head
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

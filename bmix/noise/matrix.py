@@ -8,28 +8,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from bmix.data.manifest import quoted
-from bmix.params import NoiseParams
-from bmix.support.errors import InputError, nearest
+from bmix.support.errors import InputError, nearest, quoted
 
 TOLERANCE = 1e-6
 """How far the shares of a row may sum from 1."""
-
-
-def noise_matrix(noise: NoiseParams, classes: list[str]) -> np.ndarray | None:
-    """The matrix that the kind of noise needs, float64 (K, K) in the order of `classes`; None for the kinds without.
-
-    Raises InputError as `read_matrix` does, so that calling it is the check of `noise.matrix`, and for noise that turns
-    a class into another where there is only one.
-    """
-    if len(classes) < 2 and (noise.kind == "class-dependent" or (noise.kind == "mislabel" and noise.rate > 0)):
-        raise InputError(
-            "params.yaml, noise.kind",
-            f"{noise.kind}, and the data has one class",
-            "two classes at least, for one to be turned into another",
-            "set noise.kind to none, flip or missing",
-        )
-    return read_matrix(Path(noise.matrix), classes) if noise.kind == "class-dependent" else None
 
 
 def read_matrix(path: Path, classes: list[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bmix
-from bmix.models.timm_names import is_timm
+from bmix.models.registry import backbone_traits, check_fit
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
@@ -107,41 +107,19 @@ def _check_pulled(params: Params) -> None:
 
 
 def _check_network(params: Params) -> None:
-    backbone, head, source = params.model.backbone, params.model.head, params.data.source
-    if (backbone == "identity") != (source == "features"):
+    model, features = params.model, params.data.source == "features"
+    check_fit(model.backbone, model.head, model.weights, holds_features=features)
+    if backbone_traits(model.backbone).timm and importlib.util.find_spec("timm") is None:
         raise InputError(
             "params.yaml, model.backbone",
-            f"{backbone}, with data.source {source}",
-            "identity with features, another backbone with images",
-            "set model.backbone to identity"
-            if source == "features"
-            else "choose a backbone for images, e.g. resnet50, or data.source features",
-        )
-    if backbone == "identity" and head == "decoder":
-        raise InputError(
-            "params.yaml, model.head",
-            "decoder, which looks at places in an image, and features have none",
-            "linear or mlp",
-            "correct it",
-        )
-    if is_timm(backbone) and importlib.util.find_spec("timm") is None:
-        raise InputError(
-            "params.yaml, model.backbone",
-            f"{backbone} comes from timm, which is not installed",
+            f"{model.backbone} comes from timm, which is not installed",
             "timm beside bmix",
             'install it: pip install "bmix[timm]", or choose small or a resnet',
         )
 
 
 def _check_weights(params: Params) -> None:
-    backbone, weights = params.model.backbone, params.model.weights
-    if weights == "imagenet" and backbone in ("small", "identity"):
-        raise InputError(
-            "params.yaml, model.weights",
-            f"imagenet, but the backbone {backbone} was never trained on ImageNet",
-            "none or a weights file for this backbone",
-            "set model.weights to none, or model.backbone to resnet18 or resnet50",
-        )
+    weights = params.model.weights
     if weights not in ("none", "imagenet") and not Path(weights).is_file():
         raise InputError(
             "params.yaml, model.weights",
@@ -155,7 +133,7 @@ def _check_model(params: Params) -> None:
     """Have timm say whether it knows the backbone, and read the weights file, once for each state of the two."""
     backbone, weights = params.model.backbone, params.model.weights
     file = None if weights in ("none", "imagenet") else Path(weights)
-    if file is None and not is_timm(backbone):
+    if file is None and not backbone_traits(backbone).timm:
         return
     state: list[Any] = [bmix.__version__, backbone, weights]
     if file is not None:
@@ -164,7 +142,7 @@ def _check_model(params: Params) -> None:
     if remembered(CHECKED_MODEL) == state:
         return
     # Both import torch, which takes seconds.
-    if is_timm(backbone):
+    if backbone_traits(backbone).timm:
         from bmix.models.timm_models import pretrained_config
 
         pretrained_config(backbone)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bmix
+from bmix.noise.checks import noise_matrix
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import read_json, write_json
 
@@ -84,10 +85,7 @@ def _check_noise(params: Params, classes: list[str]) -> None:
         raise InputError(
             "noise.matrix", f"{path} is not a file", "a CSV, which DVC tracks whatever noise.kind is", "correct it"
         )
-    if params.noise.kind == "class-dependent" or len(classes) < 2:
-        from bmix.noise.matrix import noise_matrix
-
-        noise_matrix(params.noise, classes)
+    noise_matrix(params.noise.kind, params.noise.rate, path, classes)
 
 
 def _state(params: Params) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bmix.data.manifest import SHOWN, Manifest, holds_features, origin
-from bmix.support.errors import InputError
+from bmix.data.manifest import Manifest, holds_features, origin
+from bmix.support.errors import SHOWN, InputError
 
 
 def drop_empty(manifest: Manifest) -> Manifest:

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from bmix.data.decoding import UnusableImageError, measure
-from bmix.data.manifest import SHOWN, Manifest, origin
+from bmix.data.manifest import Manifest, origin
 from bmix.sources.looks import look_notes
 from bmix.sources.verify_memo import Examined, Found, recall, remember
-from bmix.support.errors import InputError
+from bmix.support.errors import SHOWN, InputError
 from bmix.support.pace import Pace
 
 EXAMINED_TOGETHER, EXAMINED_AT_ONCE = 32, 2048

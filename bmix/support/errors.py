@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 8
+"""How many names a message lists before it only counts the rest."""
+LONGEST_NAME = 100
+"""Characters of a name that a message shows."""
+
 
 class InputError(ValueError):
     """Unusable input: where it stands, what was found there, what was expected, and how to fix it."""
@@ -21,3 +26,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that is spelt most alike, as ' Did you mean "x"?', or '' where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def listed(parts: Iterable[str], shown: int = SHOWN) -> str:
+    """The first parts of a message, joined by commas; the rest is only counted, as in `a, b and 3 more`."""
+    parts = list(parts)
+    rest = f" and {len(parts) - shown} more" if len(parts) > shown else ""
+    return ", ".join(parts[:shown]) + rest
+
+
+def quoted(names: Iterable[str]) -> str:
+    """The first names in quotes, long ones cut, and how many more there are."""
+    return listed(f'"{shortened(name)}"' for name in names)
+
+
+def shortened(name: str) -> str:
+    """A name as a message shows it: what is over LONGEST_NAME characters is cut off and counted."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}… ({len(name):,} characters)"

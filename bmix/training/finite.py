@@ -10,10 +10,9 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, listed
 from bmix.training.steps import StepViews
 
-_NAMED = 8
 _LEAST_SCALE = 2.0**-24
 
 
@@ -81,5 +80,4 @@ class FiniteGuard:
 
     def _named(self, rows: list[int]) -> str:
         names = [self._image_ids[row] if self._image_ids is not None else f"row {row}" for row in rows]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        return ", ".join(names[:_NAMED]) + more
+        return listed(names)

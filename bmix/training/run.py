@@ -19,6 +19,7 @@ from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
 from bmix.models.networks import FeatureNetwork, ImageNetwork
+from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.recipes import RECIPES
 from bmix.support.errors import InputError
@@ -85,16 +86,10 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, rank
 def _build_network(
     params: Params, classes: list[str], images: ImageStore | FeatureStore
 ) -> tuple[ImageNetwork | FeatureNetwork, ClassifierSpec]:
-    """The untrained network; InputError where features meet a backbone for images, or images the backbone identity."""
+    """The untrained network; InputError if it does not fit the data."""
     model = params.model
     feature_count = images.features if isinstance(images, FeatureStore) else None
-    if (model.backbone == "identity") == (feature_count is None):
-        raise InputError(
-            "model.backbone",
-            f"is {model.backbone}, and the data are {'images' if feature_count is None else 'features'}",
-            "identity for features, another backbone for images",
-            "correct model.backbone or data.source",
-        )
+    check_fit(model.backbone, model.head, model.weights, holds_features=feature_count is not None)
     spec = ClassifierSpec.of(model.backbone, model.head, params.data.image_size, classes, model.queries, feature_count)
     network = build_classifier(
         model.backbone,

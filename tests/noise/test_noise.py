@@ -135,7 +135,7 @@ def test_none_is_a_copy() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(KINDS), st.integers(0, 30), st.integers(1, 7), st.floats(0, 0.999), st.integers(0, 10_000))
+@given(st.sampled_from(list(KINDS)), st.integers(0, 30), st.integers(1, 7), st.floats(0, 0.999), st.integers(0, 10_000))
 def test_noise_keeps_its_invariants(kind: str, images: int, classes: int, rate: float, seed: int) -> None:
     true = np.random.default_rng(seed).integers(2, size=(images, classes)).astype(bool)
     before = true.copy()
@@ -192,7 +192,7 @@ def test_counts_do_not_depend_on_the_size_of_a_block(monkeypatch: pytest.MonkeyP
     true = long_tailed(500)
     noisy, ignored = inject(true, "flip", 0.3, np.random.default_rng(0)), long_tailed(500, seed=1) == 1
     whole = transition(true, noisy, ignored)
-    monkeypatch.setattr("bmix.noise.kinds._LABELS_AT_ONCE", 100)
+    monkeypatch.setattr("bmix.noise.measure._LABELS_AT_ONCE", 100)
     assert np.array_equal(transition(true, noisy, ignored), whole)
     wrong = true.astype(int)
     wrong[321, 5] = 7
