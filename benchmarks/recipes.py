@@ -73,7 +73,7 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         advance(trainer, params.training.epochs)
         write_outputs(trainer, trainer.close(), Path())
         metrics = metrics_of(evaluate.measure(params)[0])
-        write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.records.seconds), 1)})
+        write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.tables.seconds), 1)})
 
 
 def prepare_once(prepared: Path) -> None:

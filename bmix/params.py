@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from bmix.method.settings import LARGEST_ALPHA, LARGEST_SHARPNESS
+from bmix.models.registry import BACKBONES, HEADS, is_backbone
+from bmix.noise.kinds import KINDS
+from bmix.recipes import RECIPES
+from bmix.sources.registry import SOURCES
 from bmix.support.errors import InputError, nearest
 from bmix.support.yaml_text import parse_yaml
 
@@ -16,6 +23,23 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 PLACES = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
 """Section and name of the keys whose value is the place of an input."""
+
+
+def one_of(names: Iterable[str], fits: Callable[[str], bool] | None = None) -> AfterValidator:
+    """A text that is one of `names`, or for which `fits` holds."""
+    known = list(names)
+
+    def check(value: str) -> str:
+        if not (fits(value) if fits else value in known):
+            # pydantic fills braces in.
+            raise PydanticCustomError("choice", "one of {names}", {"names": ", ".join(known)})
+        return value
+
+    return AfterValidator(check)
+
+
+def _kinds(trait: str) -> list[str]:
+    return [name for name, kind in KINDS.items() if getattr(kind, trait)]
 
 
 class Section(BaseModel):
@@ -27,9 +51,7 @@ class Section(BaseModel):
 class DataParams(Section):
     """Which images and labels are used, and how an image is shown to the model."""
 
-    source: Literal["digits", "table", "voc", "coco", "deepfashion", "folder", "features"] = Field(
-        description="where the data comes from"
-    )
+    source: Annotated[str, one_of(SOURCES)] = Field(description="where the data comes from")
     path: Place = Field(description="the file or folder that names images and labels")
     root: Place = Field(description="the folder that holds the images; none outside it is read")
     splits: str = Field(
@@ -75,24 +97,21 @@ class DataParams(Section):
 class NoiseParams(Section):
     """The label noise that is injected into the training split."""
 
-    kind: Literal["none", "mislabel", "flip", "single-positive", "missing", "class-dependent"] = Field(
-        description="the kind of label noise"
-    )
+    kind: Annotated[str, one_of(KINDS)] = Field(description="the kind of label noise")
     rate: float = Field(
-        ge=0, lt=1, description="τ, share of the labels that are hit; unused by none, single-positive, class-dependent"
+        ge=0, lt=1, description=f"τ, share of the labels that are hit; used by {', '.join(_kinds('uses_rate'))}"
     )
-    matrix: Place = Field(description="class-dependent: the CSV of what each class turns into")
+    matrix: Place = Field(description=f"{', '.join(_kinds('uses_matrix'))}: the CSV of what each class turns into")
     seed: Seed = Field(description="draws the labels that are hit and their replacements")
 
 
 class ModelParams(Section):
     """The network."""
 
-    backbone: str = Field(
-        pattern=r"^(small|resnet18|resnet50|resnet101|tresnet_l|efficientnet_lite0|identity|timm/[A-Za-z0-9_.-]+)$",
+    backbone: Annotated[str, one_of([*BACKBONES, "timm/NAME"], is_backbone)] = Field(
         description="small learns 40-pixel scenes from scratch; identity: features as they are; timm/NAME: any of timm",
     )
-    head: Literal["linear", "mlp", "decoder"] = Field(description="what turns features into one logit per class")
+    head: Annotated[str, one_of(HEADS)] = Field(description="what turns features into one logit per class")
     queries: int = Field(ge=0, le=10_000, description="of the decoder; 0: one per class; fewer: one per group of them")
     weights: Place = Field(description="none, imagenet (torchvision's, downloaded), or a weights file")
 
@@ -100,7 +119,7 @@ class ModelParams(Section):
 class TrainingParams(Section):
     """One run of `epochs` epochs; the stages warmup and train cut it after `warmup_epochs`."""
 
-    recipe: Literal["bce", "mixup", "balancemix"] = Field(description="what happens in a step and after an epoch")
+    recipe: Annotated[str, one_of(RECIPES)] = Field(description="what happens in a step and after an epoch")
     epochs: int = Field(ge=1, le=100_000, description="all epochs, warm-up included")
     warmup_epochs: int = Field(ge=1, description="epochs before label management starts")
     batch_size: int = Field(ge=2, description="pairs per step")
@@ -173,21 +192,33 @@ class Params(Section):
     model: ModelParams
     training: TrainingParams
     method: MethodParams
+    recipes: dict[Annotated[str, one_of(RECIPES)], dict[str, bool | int | float | str]] = Field(
+        description="the settings of each recipe's own, read by that recipe alone"
+    )
     evaluate: EvaluateParams
 
     @property
     def image_root(self) -> Path:
         """The folder that the manifest's paths start from."""
-        made = self.data.source in ("digits", "features")
+        source = SOURCES[self.data.source]
+        made = source.makes_images or source.holds_features
         return Path("data/prepared/images") if made else Path(self.data.root)
 
     def flat(self) -> dict[str, Any]:
         """Every value under its dotted key, in the file's order."""
-        return {f"{s}.{k}": v for s, section in self.model_dump().items() for k, v in section.items()}
+        return flat(self.model_dump())
+
+
+def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as values under their dotted keys, in their order."""
+    values: dict[str, Any] = {}
+    for key, value in sections.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
 
 
 def known_keys() -> list[str]:
-    """Every dotted key that params.yaml must hold."""
+    """Every dotted key that params.yaml must hold; those of `recipes` are the recipes' own."""
     return [
         f"{name}.{key}"
         for name, field in Params.model_fields.items()
@@ -251,11 +282,9 @@ def _explain(fault: Any) -> tuple[str, str, str]:
     if fault["type"] == "model_type":
         found = "is empty" if value is None else f"is {value!r}"
         return f"section {key} {found}", "keys with their values", "write " + ", ".join(_keys_of(key)) + " below it"
-    hint = (
-        nearest(str(value), fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-        if (fault["type"] == "literal_error")
-        else ""
-    )
+    choices = {"literal_error": "expected", "choice": "names"}.get(fault["type"])
+    names = fault["ctx"][choices].replace("'", "").replace(" or ", ", ").split(", ") if choices else []
+    hint = nearest(str(value), names)
     return f"{key} is {value!r}", fault["msg"].removeprefix("Input should be "), f"correct {key}{_meaning(key)}.{hint}"
 
 
@@ -274,21 +303,33 @@ def _meaning(key: str) -> str:
 
 def apply_edits(content: dict[str, Any], edits: list[str]) -> dict[str, Any]:
     """The params content with `key=value` edits applied to a copy; values are read as YAML."""
-    edited = {section: dict(keys) if isinstance(keys, dict) else keys for section, keys in content.items()}
+    edited = copy.deepcopy(content)
     for edit in edits:
         key, equals, value = edit.partition("=")
-        section, _, name = key.partition(".")
-        if not equals or key not in known_keys():
+        known = settable_keys(content)
+        if not equals or key not in known:
             raise InputError(
                 f"--set {edit}",
                 f"unknown key {key}" if equals else "no '=' in it",
                 "key=value with a dotted key of params.yaml, e.g. training.recipe=bce",
-                f"correct it.{nearest(key, known_keys())}",
+                f"correct it.{nearest(key, known)}",
             )
+        *sections, name = key.split(".")
+        place = edited
+        for section in sections:
+            place = place.setdefault(section, {})
         try:
-            edited.setdefault(section, {})[name] = parse_yaml(value)
+            place[name] = parse_yaml(value)
         except (yaml.YAMLError, ValueError) as error:
             raise InputError(
                 f"--set {edit}", f"{value} is not readable as YAML", "a number, true, false or text", "put it in quotes"
             ) from error
     return edited
+
+
+def settable_keys(content: Any) -> list[str]:
+    """Every dotted key that an edit may name: the known ones, and the settings of recipes that the content holds."""
+    recipes = content.get("recipes") if isinstance(content, dict) else None
+    sections = recipes if isinstance(recipes, dict) else {}
+    own = [f"recipes.{name}.{key}" for name, keys in sections.items() if isinstance(keys, dict) for key in keys]
+    return [*known_keys(), *own]

@@ -76,13 +76,13 @@ def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints
 
     def on_epoch(trainer: Trainer) -> None:
         checkpoints.save(trainer)
-        live.log_epoch(trainer.records.history[-1], trainer.epoch)
+        live.log_epoch(trainer.tables.history[-1], trainer.epoch)
 
     try:
         advance(trainer, until, on_epoch)
     finally:
         live.end("FINISHED" if trainer.epoch == until else "FAILED")
-    note_epochs(stage, trainer.records.seconds)
+    note_epochs(stage, trainer.tables.seconds)
 
 
 @contextmanager

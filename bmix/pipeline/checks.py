@@ -13,6 +13,7 @@ from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.repro import shown_command
+from bmix.sources.registry import SOURCES
 from bmix.support.errors import InputError, nearest
 from bmix.workspace.pipeline_file import output_names
 
@@ -107,8 +108,8 @@ def _check_pulled(params: Params) -> None:
 
 
 def _check_network(params: Params) -> None:
-    model, features = params.model, params.data.source == "features"
-    check_fit(model.backbone, model.head, model.weights, holds_features=features)
+    model, source = params.model, SOURCES[params.data.source]
+    check_fit(model.backbone, model.head, model.weights, holds_features=source.holds_features)
     if backbone_traits(model.backbone).timm and importlib.util.find_spec("timm") is None:
         raise InputError(
             "params.yaml, model.backbone",

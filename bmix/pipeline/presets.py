@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from bmix.params import known_keys, read_yaml
+from bmix.params import flat, known_keys, read_yaml
 from bmix.support.errors import InputError, nearest
 
 FOLDER = Path("params")
@@ -43,9 +43,9 @@ def _edits_of(name: str, folder: Path) -> list[str]:
     sections = content if isinstance(content, dict) else {}
     if not sections or not all(isinstance(keys, dict) for keys in sections.values()):
         raise InputError(str(path), "no sections of keys", "sections as in params.yaml", "correct the preset")
-    values = {f"{section}.{key}": value for section, keys in sections.items() for key, value in keys.items()}
+    values = flat(sections)
     for key in values:
-        if key not in known_keys():
+        if key not in known_keys() and not key.startswith("recipes."):
             raise InputError(
                 str(path),
                 f"unknown key {key}",

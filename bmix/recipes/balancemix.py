@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -10,16 +9,18 @@ from torch import Tensor
 
 from bmix.method.ledger import Ledger
 from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.objective import balancemix_loss
 from bmix.method.refine import refine_labels
 from bmix.method.sampling import RareLabels, class_confidence, instance_scores, sampling_probability
-from bmix.recipes.base import Audit, Classify, Step, StepResult
-from bmix.recipes.mixup import Mixup, mixed_step
+from bmix.recipes.mixup import Mixup
+from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
+from bmix.recipes.shared.pairs import mixed
 
 
 class BalanceMix(Mixup):
     """Warm-up: minority mixing with plain BCE; then the labels of both images are refined before they are mixed.
 
-    `audit` step: eq. 9 asks the current model about two views of every doubtful image at each step. `audit` epoch: the
+    `method.audit` step: eq. 9 asks the current model about two views of every doubtful image at each step. epoch: the
     pass at the end of an epoch shows two views of every image, and the next epoch's steps look its answers up.
     """
 
@@ -32,12 +33,12 @@ class BalanceMix(Mixup):
         return RareLabels.of(self.given_NK)
 
     @property
-    def learns(self) -> bool:  # type: ignore[override]
+    def needs_pass(self) -> bool:  # type: ignore[override]
         """Whether the sampler or the mixtures are on."""
         return self.settings.minority or self.settings.clean
 
-    def audits_views(self, manage: bool) -> bool:
-        """With `audit` epoch, once labels are re-labelled."""
+    def passes_views(self, manage: bool) -> bool:
+        """With `method.audit` epoch, once labels are re-labelled."""
         settings = self.settings
         return settings.audit == "epoch" and settings.clean and settings.relabel and manage
 
@@ -53,37 +54,38 @@ class BalanceMix(Mixup):
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """Eq. 9 for both sides, eq. 5, then eq. 10 with the weights of the random side."""
-        if not self.managing:
+        if not self.managing or step.partner is None:
             return super().step(classify, step)
-        assert step.minority_rows is not None
-        labels, verdict, weight = self._refine(step.rows, step.confidence)
-        minority_labels, _, _ = self._refine(step.minority_rows, step.minority_confidence)
-        return mixed_step(classify, step, labels, minority_labels, weight, verdict)
+        labels, verdict, weight = self._refine(step.random.rows, step.random.confidence)
+        partner_labels, _, _ = self._refine(step.partner.rows, step.partner.confidence)
+        views, targets = mixed(step, labels, partner_labels)
+        return StepResult(balancemix_loss(classify(views), targets, weight), verdict)
 
-    def end_epoch(self, audit: Audit, manage: bool) -> None:
+    def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """Eq. 2-4, and from the last warm-up epoch on eq. 6-8."""
         if self.settings.minority:
-            presence_K, absence_K = class_confidence(audit.confidence_NK, self._rare_labels)
+            presence_K, absence_K = class_confidence(epoch_pass.confidence_NK, self._rare_labels)
             scores_N = instance_scores(self._rare_labels, presence_K, absence_K)
             self.probability_N = sampling_probability(scores_N, self.settings.sharpness)
-        if self.settings.clean and manage:
-            self._fit(audit)
-            self.managing = True
-            if self.audits_views(manage):
-                self.confidence_NK = audit.confidence_NK
+        if manage:
+            self.judge(epoch_pass)
 
-    def close(self, audit: Audit | None, confidence: Callable[[Tensor], Tensor] | None) -> Ledger:
-        """Fit once more on the closing audit and refine every label."""
-        if not self.settings.clean or audit is None:
-            return super().close(audit, confidence)
-        self._fit(audit)
-        assert self.p_clean_NK is not None
-        confidence_NK = torch.full_like(self.p_clean_NK, 0.5)
-        if confidence is None:
-            confidence_NK = audit.confidence_NK
-        elif self.settings.relabel:
-            rows = self._doubtful(self.p_clean_NK).any(dim=1).nonzero().squeeze(1)
-            confidence_NK[rows] = confidence(rows)
+    def judge(self, closing: EpochPass) -> None:
+        """Eq. 6-8; with `method.audit` epoch the answers of eq. 9 too."""
+        if not self.settings.clean:
+            return
+        self.mixtures = fit_loss_mixtures(
+            closing.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
+        )
+        self.p_clean_NK = self.mixtures.clean_probability(closing.losses_NK, self.given_NK)
+        self.managing = True
+        if self.passes_views(manage=True):
+            self.confidence_NK = closing.confidence_NK
+
+    def ledger(self, confidence_NK: Tensor | None) -> Ledger:
+        """Every label refined by the last judgement."""
+        if self.p_clean_NK is None:
+            return super().ledger(confidence_NK)
         everything = torch.arange(len(self.given_NK), device=self.given_NK.device)
         labels, verdict, weight = self._refine(everything, confidence_NK)
         return Ledger(self.given_NK, self.p_clean_NK, labels, verdict, weight, managed=True, mixtures=self.mixtures)
@@ -108,12 +110,6 @@ class BalanceMix(Mixup):
             self.p_clean_NK = state["p_clean"].to(device)
             fitted = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("mixtures.")}
             self.mixtures = LossMixtures.from_state({name: value.to(device) for name, value in fitted.items()})
-
-    def _fit(self, audit: Audit) -> None:
-        self.mixtures = fit_loss_mixtures(
-            audit.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
-        )
-        self.p_clean_NK = self.mixtures.clean_probability(audit.losses_NK, self.given_NK)
 
     def _doubtful(self, p_clean_NK: Tensor) -> Tensor:
         doubtful_NK = p_clean_NK <= 0.5

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from bmix.method.objective import balancemix_loss
-from bmix.recipes.base import Classify, Recipe, Step, StepResult
+from bmix.recipes.shared.base import Classify, Recipe, Step, StepResult
 
 
 class PlainBCE(Recipe):
@@ -13,5 +11,5 @@ class PlainBCE(Recipe):
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """Eq. 1 on the step's images."""
-        targets = self.given_NK[step.rows].float()
-        return StepResult(balancemix_loss(classify(step.views), targets, torch.ones_like(targets)))
+        targets = self.given_NK[step.random.rows].float()
+        return StepResult(balancemix_loss(classify(step.random.views), targets))

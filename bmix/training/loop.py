@@ -13,14 +13,14 @@ from bmix.data.stores import FeatureViews, Store
 from bmix.evaluation.metrics import average_precision
 from bmix.method.ledger import Ledger
 from bmix.models.store import Classifier
-from bmix.recipes.base import Audit, Recipe, Step
+from bmix.recipes.shared.base import EpochPass, Recipe, Side, Step
 from bmix.training.engine import Engine
+from bmix.training.epoch_tables import EpochTables, EpochTotals
 from bmix.training.finite import FiniteGuard
 from bmix.training.loading import load, worker_count
-from bmix.training.passes import DrawnViews, PlainViews, audit, confidence
+from bmix.training.passes import DrawnViews, PlainViews, confidence, epoch_pass
 from bmix.training.plan import Plan
 from bmix.training.ranks import Ranks
-from bmix.training.records import EpochTotals, Records
 from bmix.training.steps import EpochSteps, SideViews, StepViews, draw_pairs
 
 OnStep = Callable[[int, int, int], None]
@@ -49,14 +49,15 @@ class Trainer:
         self.plan, self.augment, self.validation = plan, augment, validation
         self.ranks = ranks or Ranks()
         self.engine = Engine(classifier, plan, self.ranks)
-        self.records = Records()
+        self.tables = EpochTables()
         self.epoch = 0
-        self._plain_audit: Audit | None = None
+        self._plain_pass: EpochPass | None = None
 
     def train_epoch(self, on_step: OnStep | None = None) -> None:
-        """One epoch: all steps, then the audit that the next epoch's sampler and mixtures come from."""
+        """One epoch: all steps, then the pass that the next epoch's sampler and mixtures come from."""
         started = time.perf_counter()
         epoch = self.epoch + 1
+        self.recipe.begin_epoch(epoch, self.plan.epochs)
         steps = self._steps(epoch)
         totals, guard = EpochTotals(), FiniteGuard(epoch, self.recipe.image_ids)
         workers = worker_count(self.images, self.augment, self.ranks.here)
@@ -69,27 +70,33 @@ class Trainer:
         phase = "managed" if self.recipe.managing else "warmup" if epoch <= self.plan.warmup_epochs else "plain"
         self.epoch = epoch
         learnt_from = self._learn(manage=epoch >= self.plan.warmup_epochs)
-        self.records.add_epoch(
+        self.tables.add_epoch(
             epoch, phase, learning_rate, totals, self.ranks, learnt_from, self._validation_map(), self.recipe
         )
-        self.records.seconds.append(time.perf_counter() - started)
+        self.tables.seconds.append(time.perf_counter() - started)
 
     def close(self) -> Ledger:
-        """The closing audit with the final weights; eq. 9 on two views of its own."""
+        """The closing verdicts, found as a step finds them: a pass with the final weights, then eq. 9 on two views."""
+        recipe = self.recipe
+        if not recipe.needs_pass:
+            return recipe.ledger(None)
         views = DrawnViews(self.augment, self.plan.seed, ("closing",))
-        if not self.recipe.learns:
-            return self.recipe.close(None, None)
-        if self.recipe.audits_views(manage=True):
-            return self.recipe.close(self._audit(views), None)
-        plain = self._plain_audit or self._audit(PlainViews())
-        return self.recipe.close(plain, lambda rows: confidence(self.engine, self.images, views, rows))
+        if recipe.passes_views(manage=True):
+            recipe.judge(self._pass(views))
+            return recipe.ledger(None)
+        recipe.judge(self._plain_pass or self._pass(PlainViews()))
+        doubtful_N = recipe.doubtful_rows()
+        if doubtful_N is None:
+            return recipe.ledger(None)
+        rows = doubtful_N.nonzero().squeeze(1)
+        confidence_NK = torch.full(recipe.given_NK.shape, 0.5, device=self.engine.device)
+        confidence_NK[rows] = confidence(self.engine, self.images, views, rows)
+        return recipe.ledger(confidence_NK)
 
     def _steps(self, epoch: int) -> EpochSteps:
-        recipe, plan = self.recipe, self.plan
-        pairs = draw_pairs(
-            len(self.images), recipe.mixes, recipe.partner_probability(), recipe.settings.alpha, plan.seed, epoch
-        )
-        doubtful_N = recipe.doubtful_rows()
+        plan = self.plan
+        pairs = draw_pairs(len(self.images), self.recipe, plan.seed, epoch)
+        doubtful_N = self.recipe.doubtful_rows()
         doubtful_N = None if doubtful_N is None else doubtful_N.cpu()
         return EpochSteps(self.images, self.augment, pairs, doubtful_N, plan.batch_size, plan.seed, epoch, self.ranks)
 
@@ -100,21 +107,15 @@ class Trainer:
         result = self.recipe.step(self.engine.classify, step)
         self.engine.update(result.loss, learning_rate, views.share)
         guard.watch(result.loss.detach(), number, views, learning_rate)
-        totals.add(result.loss.detach(), result.verdict, self.recipe.given_NK[step.rows])
+        totals.add(result.loss.detach(), result.verdict, self.recipe.given_NK[step.random.rows])
 
     def _to_step(self, views: StepViews) -> Step:
         views = views.to(self.engine.device)
-        confidences = self._relabelling_confidence(views.sides)
-        minority = views.minority
-        return Step(
-            rows=views.random.rows,
-            views=self.engine.normalised(views.random.train),
-            confidence=confidences[0],
-            minority_rows=None if minority is None else minority.rows,
-            minority_views=None if minority is None else self.engine.normalised(minority.train),
-            minority_confidence=None if minority is None else confidences[1],
-            coefficient=views.coefficient,
-        )
+        random, *partner = [
+            Side(side.rows, self.engine.normalised(side.train), confidence)
+            for side, confidence in zip(views.sides, self._relabelling_confidence(views.sides), strict=True)
+        ]
+        return Step(random, partner[0] if partner else None, views.coefficient)
 
     def _relabelling_confidence(self, sides: list[SideViews]) -> list[Tensor | None]:
         """Mean f_k over the relabelling views by the current weights in eval mode; all sides pass in one batch."""
@@ -134,25 +135,25 @@ class Trainer:
             confidences.append(confidence_BK)
         return confidences
 
-    def _learn(self, manage: bool) -> Audit | None:
-        """What the recipe learns from an audit by the current weights; one process fits, the others take it over."""
-        self._plain_audit = None
-        if not self.recipe.learns:
+    def _learn(self, manage: bool) -> EpochPass | None:
+        """What the recipe learns from a pass by the current weights; one process fits, the others take it over."""
+        self._plain_pass = None
+        if not self.recipe.needs_pass:
             return None
-        if self.recipe.audits_views(manage):
-            learnt_from = self._audit(DrawnViews(self.augment, self.plan.seed, ("audit", self.epoch)))
+        if self.recipe.passes_views(manage):
+            learnt_from = self._pass(DrawnViews(self.augment, self.plan.seed, ("audit", self.epoch)))
         else:
-            learnt_from = self._audit(PlainViews())
+            learnt_from = self._pass(PlainViews())
             # The last one serves `close` too; the others' matrices would only take memory.
-            self._plain_audit = learnt_from if self.epoch == self.plan.epochs else None
+            self._plain_pass = learnt_from if self.epoch == self.plan.epochs else None
         if self.ranks.first:
             self.recipe.end_epoch(learnt_from, manage)
         if self.ranks.count > 1:
             self.recipe.load_state(self.ranks.from_first(self.recipe.state(), self.engine.device))
         return learnt_from
 
-    def _audit(self, seen: PlainViews | DrawnViews) -> Audit:
-        return audit(self.engine, self.images, self.recipe.given_NK, seen)
+    def _pass(self, seen: PlainViews | DrawnViews) -> EpochPass:
+        return epoch_pass(self.engine, self.images, self.recipe.given_NK, seen)
 
     def _validation_map(self) -> float | None:
         if self.validation is None:

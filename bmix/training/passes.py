@@ -1,4 +1,4 @@
-"""Passes over many instances in evaluation mode: the audit of the given labels, and plain confidences."""
+"""Passes over many instances in evaluation mode: one of the given labels' losses, one of plain confidences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bmix.data.augment import Augment
 from bmix.data.stores import FeatureViews, Store, plain_views, relabelling_views
 from bmix.method.objective import label_losses
 from bmix.randomness import keys
-from bmix.recipes.base import Audit
+from bmix.recipes.shared.base import EpochPass
 from bmix.training.engine import Engine
 from bmix.training.loading import load, worker_count
 
@@ -36,7 +36,7 @@ class PlainViews:
 
 @dataclass(frozen=True)
 class DrawnViews:
-    """VIEWS augmented views of every instance, drawn for one purpose, such as an epoch's audit, by row."""
+    """VIEWS augmented views of every instance, drawn for one purpose, such as the pass after an epoch, by row."""
 
     augment: Augment | FeatureViews
     seed: int
@@ -77,7 +77,7 @@ def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None
         yield position_B.to(engine.device), logits.view(*views.shape[:2], -1)
 
 
-def audit(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> Audit:
+def epoch_pass(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> EpochPass:
     """The pass that eq. 2-4 and 6-8 work on: BCE of every GIVEN label and every confidence, by the current weights.
 
     Of several views both are the mean. given_NK lies on the engine's device. Every process gets the whole of it.
@@ -88,7 +88,7 @@ def audit(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> Audit:
         losses_NK[rows] = label_losses(logits_VBK, given_NK[rows].expand_as(logits_VBK)).mean(dim=0)
         confidence_NK[rows] = logits_VBK.sigmoid().mean(dim=0)
     engine.ranks.sum_(losses_NK, confidence_NK)
-    return Audit(losses_NK, confidence_NK)
+    return EpochPass(losses_NK, confidence_NK)
 
 
 def confidence(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Tensor:

@@ -29,7 +29,7 @@ class Progress:
         """Called after every epoch."""
         if not self.trainer.ranks.first:
             return
-        row, seconds = self.trainer.records.history[-1], self.trainer.records.seconds[-1]
+        row, seconds = self.trainer.tables.history[-1], self.trainer.tables.seconds[-1]
         parts = [
             f"epoch {row['epoch']}/{self.trainer.plan.epochs} {row['phase']}",
             f"loss {row['train_loss']:.4f}",

@@ -21,14 +21,14 @@ from bmix.models.backbones import build_classifier
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
-from bmix.recipes import RECIPES
+from bmix.recipes import RECIPES, own_settings
 from bmix.support.errors import InputError
 from bmix.support.files import replaced_folder, write_csv, write_json, write_parquet
+from bmix.training.epoch_tables import mixture_schema
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
 from bmix.training.progress import Progress
 from bmix.training.ranks import Ranks, own_device
-from bmix.training.records import mixture_schema
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -72,6 +72,7 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, rank
         MethodSettings(**params.method.model_dump()),
         manifest.ids("train"),
         list(manifest.classes),
+        own_settings(params.training.recipe, params.recipes.get(params.training.recipe, {})),
     )
     settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
@@ -132,7 +133,7 @@ def write_outputs(trainer: Trainer, ledger: Ledger, folder: Path) -> None:
             "classes": ledger.summary(class_names),
         },
     )
-    history, mixtures, sampler = trainer.records.frames(class_names)
+    history, mixtures, sampler = trainer.tables.frames(class_names)
     write_csv(folder / "history.csv", history)
     write_parquet(folder / "mixtures.parquet", mixtures, mixture_schema())
     write_csv(folder / "sampler.csv", sampler)

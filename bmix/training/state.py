@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bmix.support.errors import InputError
 from bmix.support.files import read_json, replaced, write_text
+from bmix.training.epoch_tables import EpochTables
 from bmix.training.loop import Trainer
-from bmix.training.records import Records
 
 SCHEMA = 2
 STATE_FILES = MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
@@ -35,7 +35,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     }
     recipe_state = {f"recipe.{name}": value for name, value in trainer.recipe.state().items()}
     _save_tensors(optimizer_state | recipe_state, folder / STATE)
-    records = trainer.records
+    records = trainer.tables
     rows = {"history": records.history, "mixtures": records.mixtures, "sampler": records.sampler}
     content = {"schema": SCHEMA, "epoch": trainer.epoch, "engine": trainer.engine.state(), **rows}
     # On one line: the histograms of many classes and epochs are millions of numbers.
@@ -54,7 +54,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
         trainer.recipe.load_state(recipe_state)
         trainer.engine.load_state(records["engine"])
-        trainer.records = Records(records["history"], records["mixtures"], records["sampler"])
+        trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"])
         trainer.epoch = records["epoch"]
     except (OSError, KeyError, RuntimeError, SafetensorError, ValueError) as error:
         raise InputError(

@@ -11,32 +11,31 @@ from torch import Tensor
 
 from bmix.data.augment import Augment
 from bmix.data.stores import FeatureViews, Store, relabelling_views
-from bmix.method.mixing import mixing_coefficient
 from bmix.method.sampling import draw
 from bmix.randomness import keys, torch_generator
+from bmix.recipes.shared.base import Recipe
 from bmix.training.passes import VIEWS
 from bmix.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class EpochPairs:
-    """Who meets whom: the random sampler visits every row once; partners are None for a recipe that does not mix."""
+    """Who meets whom: the random sampler visits every row once; partners are None if the recipe does not mix."""
 
     rows_N: Tensor
     partners_N: Tensor | None
     coefficient_N: Tensor | None
 
 
-def draw_pairs(
-    count: int, mixes: bool, probability_N: Tensor | None, alpha: float, seed: int, epoch: int
-) -> EpochPairs:
-    """The pairs of one epoch; `probability_N` None draws the partners uniformly, with replacement as well."""
+def draw_pairs(count: int, recipe: Recipe, seed: int, epoch: int) -> EpochPairs:
+    """The pairs of one epoch; without a probability of the recipe's, partners are drawn uniformly, with replacement."""
     rows_N = torch.randperm(count, generator=torch_generator(seed, "random sampler", epoch))
-    if not mixes:
+    if not recipe.mixes:
         return EpochPairs(rows_N, None, None)
+    probability_N = recipe.partner_probability()
     probability_N = torch.full((count,), 1 / count, dtype=torch.float64) if probability_N is None else probability_N
     partners_N = draw(probability_N.cpu(), count, torch_generator(seed, "minority sampler", epoch))
-    coefficient_N = mixing_coefficient(alpha, count, torch_generator(seed, "mixing", epoch))
+    coefficient_N = recipe.coefficients(count, torch_generator(seed, "mixing", epoch))
     return EpochPairs(rows_N, partners_N, coefficient_N)
 
 
@@ -65,17 +64,17 @@ class SideViews:
 
 @dataclass(frozen=True)
 class StepViews:
-    """The views of one process's part of a step: the random side, the minority side, and λ; `share`: of the step."""
+    """The views of one process's part of a step: the random side, its partner, and λ; `share`: of the step."""
 
     random: SideViews
-    minority: SideViews | None
+    partner: SideViews | None
     coefficient: Tensor | None
     share: float = 1.0
 
     @property
     def sides(self) -> list[SideViews]:
-        """The random side, and the minority side where there is one."""
-        return [side for side in (self.random, self.minority) if side is not None]
+        """The random side, and its partner if there is one."""
+        return [side for side in (self.random, self.partner) if side is not None]
 
     def to(self, device: torch.device) -> StepViews:
         """The same on another device."""
@@ -86,9 +85,9 @@ class StepViews:
         return self._each(SideViews.pin_memory, Tensor.pin_memory)
 
     def _each(self, on_side: Callable[[SideViews], SideViews], on_tensor: Callable[[Tensor], Tensor]) -> StepViews:
-        minority = None if self.minority is None else on_side(self.minority)
+        partner = None if self.partner is None else on_side(self.partner)
         coefficient = None if self.coefficient is None else on_tensor(self.coefficient)
-        return StepViews(on_side(self.random), minority, coefficient, self.share)
+        return StepViews(on_side(self.random), partner, coefficient, self.share)
 
 
 def split_steps(count: int, batch_size: int, ranks: int = 1) -> list[Tensor]:
@@ -137,8 +136,9 @@ class EpochSteps:
         partners = self.pairs.partners_N[positions]
         images, partner_images = read_once(self.images, rows, partners)
         random = self._side("random", rows, images, positions)
-        minority = self._side("minority", partners, partner_images, positions)
-        return StepViews(random, minority, self.pairs.coefficient_N[positions], self.shares[step])
+        # The views are keyed by the name that the side has in the paper.
+        partner = self._side("minority", partners, partner_images, positions)
+        return StepViews(random, partner, self.pairs.coefficient_N[positions], self.shares[step])
 
     def _side(self, side: str, rows: Tensor, images: Tensor, positions: Tensor) -> SideViews:
         train = self.augment(images, self._keys(positions, side, "train"))

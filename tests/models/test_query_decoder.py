@@ -153,5 +153,5 @@ def test_more_queries_than_classes_are_refused(queries):
 
 
 def test_features_without_places_have_no_decoder():
-    with pytest.raises(InputError, match="no map of places"):
+    with pytest.raises(InputError, match="looks at places in an image"):
         build_classifier("identity", "decoder", 2, "none", seed=0, feature_count=4)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bmix.models import weights
-from bmix.models.backbones import BACKBONES
+from bmix.models.registry import BACKBONES
 from bmix.params import Params, load_params
 from bmix.pipeline import checks
 from bmix.support.errors import InputError

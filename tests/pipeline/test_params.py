@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bmix.params import apply_edits, known_keys, load_params, parse_params
+from bmix.params import Params, apply_edits, known_keys, load_params, parse_params
+from bmix.recipes import RECIPES
+from bmix.recipes.shared.settings import meanings
 from bmix.support.errors import InputError
 from bmix.support.yaml_text import parse_yaml
 
@@ -26,16 +28,18 @@ def refused(content: dict[str, Any]) -> InputError:
 
 
 def test_the_file_holds_exactly_the_typed_keys(content: dict[str, Any]) -> None:
-    assert [f"{section}.{key}" for section, keys in content.items() for key in keys] == known_keys()
-    assert list(parse_params(content).flat()) == known_keys()
+    typed = {section: keys for section, keys in content.items() if section != "recipes"}
+    assert [f"{section}.{key}" for section, keys in typed.items() for key in keys] == known_keys()
+    assert [key for key in parse_params(content).flat() if not key.startswith("recipes.")] == known_keys()
+    assert set(content["recipes"]) == set(RECIPES)
 
 
 def test_every_key_has_a_description() -> None:
-    from bmix.params import Params
-
     for section in Params.model_fields.values():
-        for name, field in section.annotation.model_fields.items():  # type: ignore[union-attr]
+        for name, field in getattr(section.annotation, "model_fields", {}).items():
             assert field.description, name
+    for recipe in RECIPES.values():
+        assert all(meanings(recipe.Settings).values())
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_an_unknown_choice_names_the_nearest(content: dict[str, Any]) -> None:
     content["noise"]["kind"] = "mislable"
     error = refused(content)
     assert error.found == "noise.kind is 'mislable'"
-    assert "'none', 'mislabel', 'flip', 'single-positive', 'missing' or 'class-dependent'" in error.expected
+    assert "one of none, mislabel, flip, single-positive, missing, class-dependent" in error.expected
     assert 'Did you mean "mislabel"?' in error.remedy
 
 
@@ -135,7 +139,7 @@ def test_a_section_without_keys_and_a_key_that_is_no_text_are_named(content: dic
     content[5] = 5  # type: ignore[index]
     error = refused(content)
     assert error.found == "section noise is empty; unknown key 5"
-    assert error.expected == "keys with their values; one of data, noise, model, training, method, evaluate"
+    assert error.expected == "keys with their values; one of data, noise, model, training, method, recipes, evaluate"
     assert error.remedy == "write noise.kind, noise.rate, noise.matrix, noise.seed below it; rename or remove it"
 
 

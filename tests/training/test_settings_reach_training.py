@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,11 @@ import torch
 from torch import Tensor
 
 from bmix.data.augment import gentle
-from bmix.method.ledger import Ledger
 from bmix.method.refine import AMBIGUOUS, CLEAN, RELABELLED
 from bmix.method.settings import MethodSettings
 from bmix.randomness import keys
 from bmix.recipes.balancemix import BalanceMix
-from bmix.recipes.base import Audit
+from bmix.recipes.shared.base import EpochPass
 from bmix.training.loop import Trainer
 from tests.helpers.runs import build_run, train, write_images
 
@@ -33,7 +31,7 @@ def test_the_sampler_is_equations_2_to_4_at_its_sharpness(sharpness: float) -> N
     given_NK = torch.rand(12, 3, generator=generator) < 0.4
     confidence_NK = torch.rand(12, 3, generator=generator)
     recipe = BalanceMix(given_NK, MethodSettings(sharpness=sharpness))
-    recipe.end_epoch(Audit(torch.zeros(12, 3), confidence_NK), manage=False)
+    recipe.end_epoch(EpochPass(torch.zeros(12, 3), confidence_NK), manage=False)
     believed = {}
     for k in range(3):
         present = [float(confidence_NK[n, k]) for n in range(12) if given_NK[n, k]]
@@ -75,21 +73,15 @@ def losses_with_outliers(count: int, *outliers: range) -> Tensor:
 def test_trusted_positives_are_never_doubtful(trust_positives: bool) -> None:
     # Images 0 to 19 are given the label; 15 to 19 and 20 to 24 have high losses.
     given_N1 = torch.arange(60)[:, None] < 20
-    audit = Audit(losses_with_outliers(60, range(15, 25)), torch.full((60, 1), 0.5))
+    seen = EpochPass(losses_with_outliers(60, range(15, 25)), torch.full((60, 1), 0.5))
     recipe = BalanceMix(given_N1, MethodSettings(epsilon=0.8, trust_positives=trust_positives))
-    recipe.end_epoch(audit, manage=True)
+    recipe.end_epoch(seen, manage=True)
     doubtful_N = recipe.doubtful_rows()
     assert doubtful_N is not None
     expected = list(range(20 if trust_positives else 15, 25))
     assert doubtful_N.nonzero().squeeze(1).tolist() == expected
-    asked = []
-
-    def confidence(rows: Tensor) -> Tensor:
-        asked.extend(rows.tolist())
-        return torch.full((len(rows), 1), 0.1)
-
-    ledger = recipe.close(audit, confidence)
-    assert asked == expected
+    recipe.judge(seen)
+    ledger = recipe.ledger(torch.where(doubtful_N, 0.1, 0.5)[:, None])
     assert (ledger.verdict_NK == RELABELLED).nonzero()[:, 0].tolist() == expected
     kept = 20 if trust_positives else 15
     assert ledger.labels_NK[:, 0].tolist() == [1.0] * kept + [0.0] * (60 - kept)
@@ -97,19 +89,18 @@ def test_trusted_positives_are_never_doubtful(trust_positives: bool) -> None:
 
 
 @pytest.mark.parametrize("views", ["step", "epoch"])
-def test_the_closing_verdicts_are_those_of_the_closing_audit(views: str) -> None:
+def test_the_closing_verdicts_are_those_of_the_closing_pass(views: str) -> None:
     # Images 0 to 59 are given the label.
     given_N1 = torch.arange(120)[:, None] < 60
     recipe = BalanceMix(given_N1, MethodSettings(epsilon=0.8, audit=views))
     # Before the close others are doubtful, and all confidences are other ones.
     earlier = losses_with_outliers(120, range(10, 20), range(60, 70))
-    recipe.end_epoch(Audit(earlier, torch.full((120, 1), 0.9)), manage=True)
+    recipe.end_epoch(EpochPass(earlier, torch.full((120, 1), 0.9)), manage=True)
     confidence_N1 = torch.full((120, 1), 0.5)
     confidence_N1[:36] = 0.1
     losses_N1 = losses_with_outliers(120, range(30, 45), range(110, 120))
-    ledger = recipe.close(
-        Audit(losses_N1, confidence_N1), None if views == "epoch" else lambda rows: confidence_N1[rows]
-    )
+    recipe.judge(EpochPass(losses_N1, confidence_N1))
+    ledger = recipe.ledger(None if views == "epoch" else confidence_N1)
     expected = [CLEAN] * 30 + [RELABELLED] * 6 + [AMBIGUOUS] * 9 + [CLEAN] * 65 + [AMBIGUOUS] * 10
     assert ledger.verdict_NK[:, 0].tolist() == expected
     assert ledger.labels_NK[:, 0].tolist() == [1.0] * 30 + [0.0] * 6 + [1.0] * 24 + [0.0] * 60
@@ -121,18 +112,16 @@ def test_the_closing_verdicts_are_those_of_the_closing_audit(views: str) -> None
 
 
 @pytest.mark.parametrize("views", ["step", "epoch"])
-def test_the_closing_audit_is_by_the_final_weights(tiny: tuple[list[Path], np.ndarray], views: str) -> None:
+def test_the_closing_pass_is_by_the_final_weights(tiny: tuple[list[Path], np.ndarray], views: str) -> None:
     trainer = train(build_run(*tiny, settings=MethodSettings(audit=views), seed=5))
-    close = trainer.recipe.close
-    seen: list[Audit] = []
+    judge = trainer.recipe.judge
+    seen: list[EpochPass] = []
 
-    def watched(audit: Audit | None, confidence: Callable[[Tensor], Tensor] | None) -> Ledger:
-        assert audit is not None
-        assert (confidence is None) == (views == "epoch")
-        seen.append(audit)
-        return close(audit, confidence)
+    def watched(closing: EpochPass) -> None:
+        seen.append(closing)
+        judge(closing)
 
-    trainer.recipe.close = watched  # type: ignore[method-assign]
+    trainer.recipe.judge = watched  # type: ignore[method-assign]
     trainer.close()
     images = trainer.images.read(torch.arange(60))
     shown = [images]
@@ -210,4 +199,4 @@ def test_the_cosine_goes_on_from_step_to_step(tiny: tuple[list[Path], np.ndarray
     # 60 images in batches of 16: four steps an epoch.
     expected = [0.01 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
     assert used == pytest.approx(expected, rel=1e-12)
-    assert [row["learning_rate"] for row in trainer.records.history] == pytest.approx(expected[3::4], rel=1e-12)
+    assert [row["learning_rate"] for row in trainer.tables.history] == pytest.approx(expected[3::4], rel=1e-12)

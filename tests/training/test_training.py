@@ -14,17 +14,18 @@ from bmix.data.augment import gentle
 from bmix.method.refine import RELABELLED, refine_labels
 from bmix.method.settings import MethodSettings
 from bmix.recipes.balancemix import BalanceMix
-from bmix.recipes.base import Classify, Step, StepResult
+from bmix.recipes.mixup import Mixup
+from bmix.recipes.shared.base import Classify, Side, Step, StepResult
 from bmix.support.errors import InputError
 from bmix.support.files import write_parquet
 from bmix.training.checkpoint import Checkpoints
+from bmix.training.epoch_tables import EpochTables, loss_histograms, mixture_schema, sampling_quantiles
 from bmix.training.identity import RunIdentity
 from bmix.training.loading import load
 from bmix.training.loop import Trainer
-from bmix.training.passes import DrawnViews, PlainViews, audit
+from bmix.training.passes import DrawnViews, PlainViews, epoch_pass
 from bmix.training.plan import Plan
 from bmix.training.ranks import Ranks
-from bmix.training.records import Records, loss_histograms, mixture_schema, sampling_quantiles
 from bmix.training.run import write_outputs
 from bmix.training.state import load_state, save_state
 from bmix.training.steps import EpochSteps, draw_pairs, split_steps
@@ -47,7 +48,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 def test_a_run_learns_and_gives_every_label_a_verdict(tiny: tuple[list[Path], np.ndarray]) -> None:
     paths, given_NK = tiny
     trainer = train(build_run(paths, given_NK, epochs=10, warmup_epochs=6))
-    history = trainer.records.history
+    history = trainer.tables.history
     assert [row["phase"] for row in history] == ["warmup"] * 6 + ["managed"] * 4
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
     assert history[5]["clean"] is None
@@ -137,7 +138,7 @@ def test_the_pass_after_an_epoch_answers_for_the_next_epochs_steps(tiny: tuple[l
         expected = recipe.mixtures.clean_probability(loss_VK.mean(dim=0)[None], given_K[None])
         assert torch.allclose(recipe.p_clean_NK[n], expected[0], atol=1e-3)
     rows = torch.arange(60)
-    step = Step(rows, rows, None, rows, rows, None, torch.ones(60))
+    step = Step(Side(rows, rows), Side(rows, rows), torch.ones(60))
     result = recipe.step(lambda views: torch.zeros(60, 3), step)
     _, verdict, _ = refine_labels(recipe.given_NK, recipe.p_clean_NK, recipe.confidence_NK, 0.6)
     assert result.verdict is not None
@@ -156,10 +157,10 @@ def test_the_audit_by_epoch_needs_no_views_in_a_step_and_none_in_warmup(tiny: tu
 def test_recipes_that_learn_nothing_from_the_given_losses_do_not_compute_them(
     tiny: tuple[list[Path], np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bmix.training.loop.audit", None)
+    monkeypatch.setattr("bmix.training.loop.epoch_pass", None)
     for recipe, settings in (("bce", None), ("mixup", None), ("balancemix", OFF)):
         trainer = train(build_run(*tiny, recipe=recipe, settings=settings))
-        assert [row["given_loss"] for row in trainer.records.history] == [None] * 4
+        assert [row["given_loss"] for row in trainer.tables.history] == [None] * 4
         assert not trainer.close().managed
     with pytest.raises(TypeError):
         train(build_run(*tiny), 1)
@@ -198,7 +199,7 @@ def test_half_precision_trains_like_float32_with_losses_in_float32(
     assert set(seen) == {torch.float32}
     assert not same_weights(exact, trainer)
     assert all(value.dtype == torch.float32 for value in trainer.classifier.parameters())
-    for row, expected in zip(trainer.records.history, exact.records.history, strict=True):
+    for row, expected in zip(trainer.tables.history, exact.tables.history, strict=True):
         assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=0.1)
     resumed = build_run(*tiny, precision=precision)
     assert resumed.engine.state().keys() == trainer.engine.state().keys()
@@ -240,7 +241,8 @@ def test_the_managed_step_is_algorithm_1_label_by_label(trust_positives: bool) -
         seen.append(images)
         return logits
 
-    step = Step(rows, views, confidence, partners, minority_views, minority_confidence, coefficient)
+    partner = Side(partners, minority_views, minority_confidence)
+    step = Step(Side(rows, views, confidence), partner, coefficient)
     result = recipe.step(classify, step)
     assert result.verdict is not None
 
@@ -282,7 +284,7 @@ def test_steps_visit_every_image_once_and_workers_change_nothing(
 ) -> None:
     trainer = build_run(*tiny)
     doubtful_N = torch.arange(60) % 7 == 0
-    pairs = draw_pairs(60, True, None, 4.0, seed=0, epoch=1)
+    pairs = draw_pairs(60, Mixup(torch.zeros(60, 3)), seed=0, epoch=1)
     steps = EpochSteps(trainer.images, trainer.augment, pairs, doubtful_N, 16, seed=0, epoch=1)
     alone = list(load(steps, 0))
     assert sorted(torch.cat([step.random.rows for step in alone]).tolist()) == list(range(60))
@@ -292,9 +294,9 @@ def test_steps_visit_every_image_once_and_workers_change_nothing(
         assert float(step.coefficient.min()) >= 0.5
     for first, second in zip(alone, load(steps, 2), strict=True):
         assert torch.equal(first.random.train, second.random.train)
-        assert first.minority is not None
-        assert second.minority is not None
-        assert torch.equal(first.minority.rows, second.minority.rows)
+        assert first.partner is not None
+        assert second.partner is not None
+        assert torch.equal(first.partner.rows, second.partner.rows)
         assert (first.random.relabel is None) == (second.random.relabel is None)
         if first.random.relabel is not None and second.random.relabel is not None:
             assert torch.equal(first.random.relabel, second.random.relabel)
@@ -344,8 +346,8 @@ def test_every_epoch_draws_its_own_order_partners_and_coefficients(tiny: tuple[l
     train(trainer)
     assert len(seen) == 16
     epochs = [seen[start : start + 4] for start in range(0, 16, 4)]
-    rows = [torch.cat([given.rows for given in epoch]) for epoch in epochs]
-    partners = [torch.cat([given.minority_rows for given in epoch]) for epoch in epochs]  # type: ignore[misc]
+    rows = [torch.cat([given.random.rows for given in epoch]) for epoch in epochs]
+    partners = [torch.cat([given.partner.rows for given in epoch]) for epoch in epochs]  # type: ignore[misc]
     coefficients = [torch.cat([given.coefficient for given in epoch]) for epoch in epochs]  # type: ignore[misc]
     for first, second in itertools.combinations(range(4), 2):
         assert sorted(rows[first].tolist()) == list(range(60))
@@ -377,14 +379,14 @@ def test_the_validation_map_leaves_ignored_labels_out(tiny: tuple[list[Path], np
                     precisions.append(sum(int(labels_VK[u, k]) == 1 for u in called) / len(called))
             averages.append(sum(precisions) / len(precisions))
         means[ignored] = sum(averages) / 3
-    assert trainer.records.history[0]["val_map"] == pytest.approx(means["left out"], abs=1e-9)
+    assert trainer.tables.history[0]["val_map"] == pytest.approx(means["left out"], abs=1e-9)
     assert means["left out"] > means["called absent"] + 1e-6
 
 
-def test_the_audit_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.ndarray]) -> None:
+def test_the_epoch_pass_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.ndarray]) -> None:
     trainer = train(build_run(*tiny), 1)
     before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
-    seen = audit(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
+    seen = epoch_pass(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
     assert all(torch.equal(value, before[name]) for name, value in trainer.classifier.state_dict().items())
     probability = trainer.classifier.predict(trainer.images.read(torch.tensor([4])))
     assert torch.allclose(seen.confidence_NK[4], probability[0], atol=1e-5)
@@ -396,7 +398,7 @@ def test_the_audit_sees_given_labels_in_eval_mode(tiny: tuple[list[Path], np.nda
 
 def test_relabelling_views_leave_batch_norm_alone_and_average_two_views(tiny: tuple[list[Path], np.ndarray]) -> None:
     trainer = train(build_run(*tiny), 2)
-    pairs = draw_pairs(60, True, None, 4.0, seed=0, epoch=3)
+    pairs = draw_pairs(60, Mixup(torch.zeros(60, 3)), seed=0, epoch=3)
     steps = EpochSteps(trainer.images, trainer.augment, pairs, torch.ones(60, dtype=torch.bool), 16, seed=0, epoch=3)
     side = steps[0].random
     before = {name: value.clone() for name, value in trainer.classifier.state_dict().items()}
@@ -453,7 +455,7 @@ def test_an_infinite_loss_stops_with_the_step_and_the_remedy(tiny: tuple[list[Pa
         trainer.classifier.network.head.linear.bias.fill_(math.nan)  # type: ignore[union-attr, operator]
     with pytest.raises(InputError) as refused:
         trainer.train_epoch()
-    first = draw_pairs(60, True, None, 4.0, seed=0, epoch=1)
+    first = draw_pairs(60, Mixup(torch.zeros(60, 3)), seed=0, epoch=1)
     assert first.partners_N is not None
     sides = [", ".join(f"{row:03d}" for row in rows[:8].tolist()) for rows in (first.rows_N, first.partners_N)]
     assert refused.value.where == "training, epoch 1, step 1"
@@ -486,7 +488,7 @@ def test_a_table_without_mixtures_keeps_its_types(tmp_path: Path) -> None:
     row |= {"epoch": 1, "class": 0, "given": 1, "count": 20, "degenerate": False, "histogram": [20]}
     written = []
     for number, rows in enumerate([[], [row]]):
-        write_parquet(tmp_path / f"{number}", Records(mixtures=rows).frames(CLASSES)[1], mixture_schema())
+        write_parquet(tmp_path / f"{number}", EpochTables(mixtures=rows).frames(CLASSES)[1], mixture_schema())
         written.append(pd.read_parquet(tmp_path / f"{number}"))
     assert written[0].empty
     assert written[0].dtypes.equals(written[1].dtypes)

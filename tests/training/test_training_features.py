@@ -15,13 +15,14 @@ from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.evaluation.inputs import predict_splits
 from bmix.params import Params, load_params
 from bmix.randomness import keys, normals, uniforms
+from bmix.recipes.mixup import Mixup
 from bmix.sources.features.read import read_features
 from bmix.support.errors import InputError
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.loading import load
 from bmix.training.loop import Trainer
-from bmix.training.passes import DrawnViews, PlainViews, audit
+from bmix.training.passes import DrawnViews, PlainViews, epoch_pass
 from bmix.training.run import advance, build_trainer, write_outputs
 from bmix.training.state import load_state, save_state
 from bmix.training.steps import EpochSteps, draw_pairs
@@ -88,7 +89,7 @@ def test_every_recipe_learns_and_its_model_is_measured(project: Project, recipe:
     # Chance is the share of positives.
     assert labels_NK.mean() < 0.5
     assert np.mean(precision_K) > 0.95
-    assert trainer.records.history[-1]["val_map"] > 0.9
+    assert trainer.tables.history[-1]["val_map"] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -127,13 +128,13 @@ def test_the_views_of_a_step_are_those_documented(project: Project) -> None:
     train_N = np.flatnonzero(project.manifest.frame["split"] == "train")
     _, deviation_D = store.statistics()
     doubtful_N = torch.arange(len(store)) % 3 == 0
-    pairs = draw_pairs(len(store), True, None, 4.0, seed=7, epoch=5)
+    pairs = draw_pairs(len(store), Mixup(torch.zeros(len(store), 3)), seed=7, epoch=5)
     steps = EpochSteps(store, trainer.augment, pairs, doubtful_N, 32, seed=7, epoch=5)
     seen = []
     start = 0
     for step in load(steps, 0):
-        assert step.minority is not None
-        for side, name in ((step.random, "random"), (step.minority, "minority")):
+        assert step.partner is not None
+        for side, name in ((step.random, "random"), (step.partner, "minority")):
             doubtful = side.doubtful.tolist()
             assert doubtful == [b for b, row in enumerate(side.rows.tolist()) if row % 3 == 0]
             for b, row in enumerate(side.rows.tolist()):
@@ -200,11 +201,11 @@ def test_normal_numbers_are_normal_and_a_row_has_its_own(count: int) -> None:
     assert np.array_equal(normals(keys(np.array([41]), 3, "test"), count)[0], drawn[41])
 
 
-def test_the_audit_and_the_closing_views(project: Project) -> None:
+def test_the_epoch_pass_and_the_closing_views(project: Project) -> None:
     trainer = project.build()
     advance(trainer, 1)
     train_N = np.flatnonzero(project.manifest.frame["split"] == "train")
-    seen = audit(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
+    seen = epoch_pass(trainer.engine, trainer.images, trainer.recipe.given_NK, PlainViews())
     plain = trainer.classifier.predict(torch.from_numpy(project.stored_NVD[train_N, 0]))
     assert torch.allclose(seen.confidence_NK, plain, atol=1e-6)
     closing = DrawnViews(trainer.augment, 0, ("closing",))
@@ -236,7 +237,7 @@ def test_features_beyond_the_memory_limit_are_read_on_demand(project: Project, m
 
 
 def test_a_backbone_that_does_not_fit_the_data_is_refused(project: Project) -> None:
-    with pytest.raises(InputError, match=r"model\.backbone: is small, and the data are features"):
+    with pytest.raises(InputError, match=r"model\.backbone: is small, which takes images, and the data holds features"):
         project.build("model.backbone=small")
 
 

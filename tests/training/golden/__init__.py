@@ -47,7 +47,7 @@ def result(trainer: Trainer) -> dict[str, Any]:
             "given_loss": row["given_loss"],
             **{name: row[name] and round(row[name] * labels) for name in ("clean", "relabelled", "ambiguous")},
         }
-        for row in trainer.records.history
+        for row in trainer.tables.history
     ]
     verdicts = torch.bincount(trainer.close().verdict_NK.flatten().long(), minlength=3)
     return {"epochs": rows, "closing verdicts": verdicts.tolist()}

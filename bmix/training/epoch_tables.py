@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bmix.method.refine import VERDICT_NAMES
-from bmix.recipes.base import Audit, Recipe
+from bmix.recipes.shared.base import EpochPass, Recipe
 from bmix.training.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def shares(counts: Tensor | None) -> dict[str, float | None]:
 
 
 @dataclass
-class Records:
+class EpochTables:
     """The rows of history.csv, mixtures.parquet and sampler.csv so far; `seconds` per epoch is told, never stored."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -103,11 +103,11 @@ class Records:
         learning_rate: float,
         totals: EpochTotals,
         ranks: Ranks,
-        audit: Audit | None,
+        epoch_pass: EpochPass | None,
         validation_map: float | None,
         recipe: Recipe,
     ) -> None:
-        """Write down one finished epoch; `audit`: what the recipe learnt from, None if from none."""
+        """Write down one finished epoch; `epoch_pass`: what the recipe learnt from, None if from none."""
         train_loss, verdict_shares = totals.sum_up(ranks)
         self.history.append(
             {
@@ -115,13 +115,13 @@ class Records:
                 "phase": phase,
                 "learning_rate": learning_rate,
                 "train_loss": train_loss,
-                "given_loss": None if audit is None else float(audit.losses_NK.double().mean()),
+                "given_loss": None if epoch_pass is None else float(epoch_pass.losses_NK.double().mean()),
                 "val_map": validation_map,
                 **verdict_shares,
             }
         )
         self.sampler.append({"epoch": epoch, **sampling_quantiles(recipe.partner_probability())})
-        self.mixtures += mixture_rows(epoch, audit, recipe)
+        self.mixtures += mixture_rows(epoch, epoch_pass, recipe)
 
     def frames(self, class_names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """The three tables: history, mixtures, sampler."""
@@ -145,12 +145,12 @@ def mixture_schema() -> pyarrow.Schema:
     return pyarrow.schema({column: types.get(column, pyarrow.float64()) for column in MIXTURE_COLUMNS})
 
 
-def mixture_rows(epoch: int, audit: Audit | None, recipe: Recipe) -> list[dict[str, Any]]:
+def mixture_rows(epoch: int, epoch_pass: EpochPass | None, recipe: Recipe) -> list[dict[str, Any]]:
     """A row per class (by number) and given value with the recipe's mixtures and the losses that they describe."""
     fitted = recipe.mixtures
-    if fitted is None or audit is None:
+    if fitted is None or epoch_pass is None:
         return []
-    histograms = loss_histograms(audit.losses_NK, recipe.given_NK)
+    histograms = loss_histograms(epoch_pass.losses_NK, recipe.given_NK)
     parameters = {
         "mean": fitted.means.cpu().numpy(),
         "variance": fitted.variances.cpu().numpy(),

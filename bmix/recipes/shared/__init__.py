@@ -1,0 +1,1 @@
+"""What recipes share: what one is, its settings, mixed steps."""

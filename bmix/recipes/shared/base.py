@@ -1,0 +1,136 @@
+"""What a recipe is: the part of a training run that differs from method to method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bmix.method.ledger import Ledger
+from bmix.method.mixing import mixing_coefficient
+from bmix.method.mixture import LossMixtures
+from bmix.method.settings import MethodSettings
+
+Classify = Callable[[Tensor], Tensor]
+"""Normalised images (B, 3, H, W) -> logits (B, K), in training mode."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One image of each of a step's pairs.
+
+    rows: (B,) rows of the training set. views: normalised float32 (B, 3, H, W). confidence: the mean of f_k over the
+    relabelling views, float32 (B, K), 0.5 in rows that the recipe did not call doubtful; None if it called none so.
+    """
+
+    rows: Tensor
+    views: Tensor
+    confidence: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step's pairs: the random side and its partner, mixed by `coefficient`, λ, float32 (B,).
+
+    Partner and coefficient are None for a recipe that does not mix.
+    """
+
+    random: Side
+    partner: Side | None = None
+    coefficient: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The loss to minimise, and the verdicts on the step's random instances if labels are managed."""
+
+    loss: Tensor
+    verdict: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class EpochPass:
+    """One pass over the whole training set after an epoch, on the given labels: float32 (N, K) each.
+
+    By the images as stored, or the mean over two augmented views (see Recipe.passes_views).
+    """
+
+    losses_NK: Tensor
+    confidence_NK: Tensor
+
+
+@dataclass
+class Recipe:
+    """What every recipe can be asked; as it stands, one that neither mixes nor manages labels.
+
+    given_NK: the given labels, bool. image_ids and class_names serve error messages. own: this recipe's own settings,
+    an instance of its `Settings`; None gives their defaults.
+
+    `mixes`: steps come in pairs. `needs_pass`: end_epoch and judge want a pass over the training set. `managing`:
+    labels are refined in the coming epoch; False during warm-up.
+    """
+
+    given_NK: Tensor
+    settings: MethodSettings = field(default_factory=MethodSettings)
+    image_ids: list[str] | None = None
+    class_names: list[str] | None = None
+    own: Any = None
+
+    Settings: ClassVar[type | None] = None
+    mixes = False
+    needs_pass = False
+    managing = False
+    mixtures: LossMixtures | None = None
+
+    def __post_init__(self) -> None:
+        if self.own is None and self.Settings is not None:
+            self.own = self.Settings()
+
+    def partner_probability(self) -> Tensor | None:
+        """p(x) of the partner of a pair, float64 (N,) summing to 1; None: uniform."""
+        return None
+
+    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
+        """λ of each pair of an epoch, float32 (count,); eq. 5 unless a recipe draws it otherwise."""
+        return mixing_coefficient(self.settings.alpha, count, generator)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before the first step of an epoch, which counts from 1."""
+
+    def passes_views(self, manage: bool) -> bool:
+        """Whether the pass shows two augmented views, not the stored images; `manage`: labels are refined next."""
+        return False
+
+    def doubtful_rows(self) -> Tensor | None:
+        """Which images need relabelling views, bool (N,); None: none does."""
+        return None
+
+    def step(self, classify: Classify, step: Step) -> StepResult:
+        """The loss of one step."""
+        raise NotImplementedError
+
+    def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
+        """Learn from the pass over the training set; `manage`: the next epoch comes after warm-up."""
+
+    def judge(self, closing: EpochPass) -> None:
+        """Judge every label by the closing pass, which the final weights made; then `ledger` is asked."""
+
+    def ledger(self, confidence_NK: Tensor | None) -> Ledger:
+        """The closing verdicts.
+
+        confidence_NK: the mean of f_k over two views by the final weights, 0.5 in rows that are not doubtful; None if
+        no row is.
+        """
+        ones = torch.ones_like(self.given_NK, dtype=torch.float32)
+        clean = torch.zeros_like(self.given_NK, dtype=torch.uint8)
+        return Ledger(self.given_NK, ones, self.given_NK.float(), clean, ones, managed=False)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next epoch needs and that cannot be derived."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`."""
