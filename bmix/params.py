@@ -86,8 +86,9 @@ class DataParams(Section):
     overlap: Literal["refuse", "warn"] = Field(description="the bytes of one image in two splits")
     image_size: int = Field(ge=16, le=2048, description="side of the square image given to the model, pixels")
     seed: Seed = Field(description="composes the digit scenes; splits a table that names no splits")
-    augment: Literal["none", "gentle", "randaugment", "randaugment-flip"] = Field(
-        description="gentle: small shifts, turns and contrast; randaugment: torchvision's; -flip: and mirrored"
+    augment: Literal["none", "gentle", "randaugment", "randaugment-flip", "photograph"] = Field(
+        description="gentle: small shifts, turns, contrast; randaugment: torchvision's; -flip: and mirrored; "
+        "photograph: cropped too"
     )
     jitter: float = Field(
         ge=0, description="features, one stored view: deviation of the noise on each view, in the feature's own"
@@ -113,6 +114,9 @@ class ModelParams(Section):
     )
     head: Annotated[str, one_of(HEADS)] = Field(description="what turns features into one logit per class")
     queries: int = Field(ge=0, le=10_000, description="of the decoder; 0: one per class; fewer: one per group of them")
+    hidden: int = Field(ge=0, le=65_536, description="of mlp: width of the hidden layer; 0: of its input, 64 to 1024")
+    norm: Literal["batch", "none"] = Field(description="of mlp: the norm of the hidden layer")
+    dropout: float = Field(ge=0, lt=1, description="of mlp: share of the hidden layer dropped in training")
     weights: Place = Field(description="none, imagenet (torchvision's, downloaded), or a weights file")
 
 
@@ -125,8 +129,12 @@ class TrainingParams(Section):
     batch_size: int = Field(ge=2, description="pairs per step")
     optimizer: Literal["sgd", "adamw"] = Field(description="sgd: Nesterov off, with momentum; adamw: betas 0.9, 0.999")
     learning_rate: float = Field(gt=0, description="at the start of one cosine over all epochs")
+    backbone_rate: float = Field(ge=0, le=1, description="learning rate of the backbone, as a share of learning_rate")
     momentum: float = Field(ge=0, lt=1, description="of sgd; unused by adamw")
     weight_decay: float = Field(ge=0, description="of both optimisers")
+    average: float = Field(
+        ge=0, lt=1, description="decay of the moving average of the weights that is measured and saved; 0: off"
+    )
     seed: Seed = Field(description="first weights, order of the images, partners, mixing, augmentation")
     precision: Literal["float32", "bf16", "fp16"] = Field(
         description="of convolutions and products; losses and probabilities are float32 always"

@@ -56,4 +56,5 @@ def build_augment(name: str) -> Augment:
         return identity
     if name == "gentle":
         return gentle
-    return RandAugment(mirror=name == "randaugment-flip")
+    photograph = name == "photograph"
+    return RandAugment(mirror=photograph or name == "randaugment-flip", crop=photograph)

@@ -7,6 +7,7 @@ from keys, so that no global generator is touched and a view is a pure function 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,10 @@ from bmix.randomness import uniforms
 OPERATIONS_PER_VIEW = 2
 MAGNITUDE, BINS = 9, 31
 """Magnitude 9 of the bins 0 to 30, between no change and the largest change."""
+
+SMALLEST_CROP = 0.4
+"""Of the image's area."""
+LARGEST_ASPECT = 4 / 3
 
 LARGEST_SHEAR = 0.3
 LARGEST_SHIFT = 150 / 331
@@ -99,27 +104,46 @@ OPERATIONS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
 _APPLIED = list(OPERATIONS.values())
 
 
-class RandAugment:
-    """(images uint8 (B, 3, H, W), keys uint64 (B,)) -> views: a mirror half the time if asked for, then 2 operations.
+def crop_box(draw_4: np.ndarray, width: int, height: int) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) of a random crop, in pixels, from four numbers in [0, 1).
 
-    Each operation is drawn uniformly from OPERATIONS, with replacement, and its sign by a coin.
+    Its area is a share of the image's between SMALLEST_CROP and 1, its aspect ratio between 3/4 and 4/3 of the image's,
+    uniform in the logarithm; a box longer than the image is cut to it. Its place is uniform.
+    """
+    area = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw_4[0]
+    stretch = math.exp((2 * draw_4[1] - 1) * math.log(LARGEST_ASPECT)) ** 0.5
+    across, down = min(1.0, math.sqrt(area) * stretch) * width, min(1.0, math.sqrt(area) / stretch) * height
+    left, top = draw_4[2] * (width - across), draw_4[3] * (height - down)
+    return left, top, left + across, top + down
+
+
+class RandAugment:
+    """(images uint8 (B, 3, H, W), keys uint64 (B,)) -> views: a crop and a mirror if asked for, then 2 operations.
+
+    crop: a random part, see `crop_box`, resized to the whole (bilinear). mirror: half the time. Each operation is drawn
+    uniformly from OPERATIONS, with replacement, and its sign by a coin.
     """
 
-    def __init__(self, mirror: bool) -> None:
-        self.mirror = mirror
+    def __init__(self, mirror: bool, crop: bool = False) -> None:
+        self.mirror, self.crop = mirror, crop
 
     def __call__(self, images_B: Tensor, keys_B: np.ndarray) -> Tensor:
         """The views, on the device of the images."""
-        draw_B = uniforms(keys_B, 1 + 2 * OPERATIONS_PER_VIEW)
+        own = 1 + 2 * OPERATIONS_PER_VIEW
+        draw_B = uniforms(keys_B, own + 4)
+        crops_B4, draw_B = draw_B[:, own:], draw_B[:, :own]
         mirrored_B = (draw_B[:, 0] < 0.5) & self.mirror
         operations_B = (draw_B[:, 1::2] * len(_APPLIED)).astype(int).tolist()
         signs_B = np.where(draw_B[:, 2::2] < 0.5, -1, 1).tolist()
         pixels_B = images_B.cpu().numpy()
         views_B = np.empty_like(pixels_B)
-        for pixels, view, mirrored, operations, signs in zip(
-            pixels_B, views_B, mirrored_B, operations_B, signs_B, strict=True
+        for pixels, view, crop_4, mirrored, operations, signs in zip(
+            pixels_B, views_B, crops_B4, mirrored_B, operations_B, signs_B, strict=True
         ):
             picture = Image.merge("RGB", [Image.fromarray(channel) for channel in pixels])
+            if self.crop:
+                box = crop_box(crop_4, *picture.size)
+                picture = picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
             if mirrored:
                 picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             for operation, sign in zip(operations, signs, strict=True):

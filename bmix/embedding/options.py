@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-AUGMENTS = ("randaugment-flip", "randaugment", "gentle")
+AUGMENTS = ("randaugment-flip", "randaugment", "gentle", "photograph")
 
 
 def add_embed_arguments(command: argparse.ArgumentParser) -> None:

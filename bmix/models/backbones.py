@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bmix.models.body import Body, Normalisation
-from bmix.models.heads import PooledHead, Standardise
+from bmix.models.heads import HeadSettings, PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
 from bmix.models.registry import backbone_traits, check_fit, head_traits
@@ -36,7 +36,7 @@ def build_classifier(
     weights: str,
     seed: int,
     feature_count: int | None = None,
-    queries: int = 0,
+    head_settings: HeadSettings | None = None,
     image_size: int | None = None,
 ) -> ImageNetwork | FeatureNetwork:
     """A network from normalised images (B, 3, H, W) float to logits (B, class_count), in training mode on the CPU.
@@ -45,14 +45,14 @@ def build_classifier(
     `network.standardise.fit(mean_D, deviation_D)`. `timm/NAME` is any model of timm, which must take images of
     `image_size` where that is given.
     The head `linear` is global pooling and one linear layer, `mlp` has a hidden layer between them, and `decoder` has
-    `queries` queries (0: one per class), at most one per class.
+    `head_settings.queries` queries (0: one per class), at most one per class.
     `weights` is `none`, `imagenet` (torchvision's or timm's, downloaded at the first use) or the path of a safetensors
     or torch file, whose last layer may be absent or of another size: it is then drawn anew. What is drawn depends on
     `seed` alone, and torch's global generators stay as they were.
     InputError: an unknown backbone or head, a head that the backbone cannot have, fewer than one class, more queries
     than classes, no feature_count for `identity`, timm absent, weights that cannot be had or do not fit.
     """
-    features = backbone_traits(backbone).takes_features
+    features, settings = backbone_traits(backbone).takes_features, head_settings or HeadSettings()
     check_fit(backbone, head, weights, holds_features=features)
     if class_count < 1:
         raise InputError("class_count", f"is {class_count}", "at least one class", "give the data's class names")
@@ -60,9 +60,9 @@ def build_classifier(
         # torch.manual_seed would reseed the accelerators' generators too.
         torch.default_generator.manual_seed(derive_seed(seed, "weights"))
         if features:
-            network: ImageNetwork | FeatureNetwork = _feature_network(head, class_count, feature_count)
+            network: ImageNetwork | FeatureNetwork = _feature_network(head, class_count, feature_count, settings)
         else:
-            network = _image_network(_family(backbone).body(backbone, image_size), head, class_count, queries)
+            network = _image_network(_family(backbone).body(backbone, image_size), head, class_count, settings)
         if weights == "imagenet":
             load_state(network, _family(backbone).published_weights(backbone), "imagenet")
     if weights not in ("none", "imagenet"):
@@ -76,18 +76,20 @@ def _family(backbone: str) -> Any:
     return import_module(str(backbone_traits(backbone).module))
 
 
-def _feature_network(head: str, class_count: int, feature_count: int | None) -> FeatureNetwork:
+def _feature_network(head: str, class_count: int, feature_count: int | None, settings: HeadSettings) -> FeatureNetwork:
     if feature_count is None or feature_count < 1:
         raise InputError(
             "feature_count", f"is {feature_count}", "the number of features per row, at least 1", "give it"
         )
-    return FeatureNetwork(Standardise(feature_count), PooledHead(feature_count, class_count, head == "mlp"))
+    pooled = PooledHead(feature_count, class_count, hidden=head == "mlp", settings=settings)
+    return FeatureNetwork(Standardise(feature_count), pooled)
 
 
-def _image_network(body: Body, head: str, class_count: int, queries: int) -> ImageNetwork:
+def _image_network(body: Body, head: str, class_count: int, settings: HeadSettings) -> ImageNetwork:
     if not head_traits(head).uses_queries:
-        pooled = PooledHead(body.channels, class_count, hidden=head == "mlp", maximum=body.maximum)
+        pooled = PooledHead(body.channels, class_count, hidden=head == "mlp", maximum=body.maximum, settings=settings)
         return ImageNetwork(body.network, pooled, body.classifiers, body.layout)
+    queries = settings.queries
     if not 0 <= queries <= class_count:
         raise InputError(
             "model.queries",

@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bmix.randomness import uniforms
+
 SMALLEST_HIDDEN, LARGEST_HIDDEN = 64, 1024
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """What a head can be told; each head reads its own.
+
+    queries: of decoder, 0: one per class. hidden: of mlp, the width of its hidden layer, 0: that of its input, within
+    64 and 1024. norm: of mlp, `batch` or `none`, the norm of the hidden layer. dropout: of mlp, the share of the hidden
+    layer that is dropped in training, in [0, 1).
+    """
+
+    queries: int = 0
+    hidden: int = 0
+    norm: str = "batch"
+    dropout: float = 0.0
+
+
+class KeyedDropout(nn.Module):
+    """Dropout that draws from keys: each row's mask follows from its own key, whatever is drawn beside it.
+
+    rate: in [0, 1). keys_B: uint64 (B,), set by the trainer before a step; needed in training mode while rate > 0.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.keys_B: np.ndarray | None = None
+
+    def forward(self, features_BC: Tensor) -> Tensor:
+        """Rows (B, C) to rows of which a share is 0 and the rest scaled up; in evaluation mode the rows themselves."""
+        if not self.training or self.rate == 0:
+            return features_BC
+        if self.keys_B is None or len(self.keys_B) != len(features_BC):
+            raise ValueError("dropout in training mode needs a key for each row: set keys_B")
+        kept_BC = torch.from_numpy(uniforms(self.keys_B, features_BC.shape[1]) >= self.rate)
+        return features_BC * kept_BC.to(features_BC) / (1 - self.rate)
 
 
 class RowNorm(nn.BatchNorm1d):
@@ -24,21 +65,30 @@ class RowNorm(nn.BatchNorm1d):
 class PooledHead(nn.Module):
     """Global pooling where there are places, then one linear layer, with one hidden layer before it where asked for.
 
-    (B, C) or (B, C, H, W) float to logits (B, class_count). The hidden layer is as wide as its input, within 64 and
-    1024, with batch norm and ReLU. It has no dropout: that would draw from torch's global generator at every step, and
-    a run resumed from a checkpoint would differ from one that was never stopped.
+    (B, C) or (B, C, H, W) float to logits (B, class_count). settings: what the hidden layer is like; its activation is
+    ReLU.
     """
 
     class_tensors = ("linear.weight", "linear.bias")
     """The tensors whose shape depends on the number of classes."""
 
-    def __init__(self, channels: int, class_count: int, hidden: bool = False, maximum: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        class_count: int,
+        hidden: bool = False,
+        maximum: bool = False,
+        settings: HeadSettings | None = None,
+    ) -> None:
         super().__init__()
         self.maximum = maximum
         self.hidden: nn.Module = nn.Identity()
         if hidden:
-            width = min(LARGEST_HIDDEN, max(SMALLEST_HIDDEN, channels))
-            self.hidden = nn.Sequential(nn.Linear(channels, width, bias=False), RowNorm(width), nn.ReLU())
+            settings = settings or HeadSettings()
+            width = settings.hidden or min(LARGEST_HIDDEN, max(SMALLEST_HIDDEN, channels))
+            normed = settings.norm == "batch"
+            layers = [nn.Linear(channels, width, bias=not normed), *([RowNorm(width)] if normed else []), nn.ReLU()]
+            self.hidden = nn.Sequential(*layers, *([KeyedDropout(settings.dropout)] if settings.dropout else []))
             channels = width
         self.linear = nn.Linear(channels, class_count)
 

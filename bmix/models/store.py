@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bmix.data.images import image_tensor, load_image
 from bmix.models.backbones import build_classifier, normalisation
+from bmix.models.heads import HeadSettings
 from bmix.models.registry import BACKBONES, HEADS, is_backbone
 from bmix.models.weights import load_state, read_weights
 from bmix.support.errors import InputError
@@ -24,13 +25,16 @@ from bmix.support.files import read_json, replaced, write_json
 
 Picture = Image.Image | str | Path
 
+ADDED = ("hidden", "norm", "dropout")
+"""Keys of model.json that models written before these settings lack."""
+
 
 @dataclass(frozen=True)
 class ClassifierSpec:
     """How a trained network is rebuilt and fed; the content of model.json.
 
-    `queries`: of the head decoder. `features`: how many the backbone identity takes, which has no use for the image
-    size, the mean and the deviation; None for the other backbones.
+    `features`: how many the backbone identity takes, which has no use for the image size, the mean and the deviation;
+    None for the other backbones. `queries`, `hidden`, `norm`, `dropout`: see HeadSettings.
     """
 
     backbone: str
@@ -41,6 +45,9 @@ class ClassifierSpec:
     std: tuple[float, float, float]
     queries: int = 0
     features: int | None = None
+    hidden: int = 0
+    norm: str = "batch"
+    dropout: float = 0.0
 
     @classmethod
     def of(
@@ -49,12 +56,23 @@ class ClassifierSpec:
         head: str,
         image_size: int,
         classes: Sequence[str],
-        queries: int = 0,
+        head_settings: HeadSettings | None = None,
         features: int | None = None,
     ) -> ClassifierSpec:
         """The spec of a new model, with its backbone's normalisation."""
         mean, std = normalisation(backbone)
-        return cls(backbone, head, image_size, tuple(classes), mean, std, queries, features)
+        settings = asdict(head_settings or HeadSettings())
+        return cls(backbone, head, image_size, tuple(classes), mean, std, features=features, **settings)
+
+    @property
+    def head_settings(self) -> HeadSettings:
+        """What the head was told."""
+        return HeadSettings(self.queries, self.hidden, self.norm, self.dropout)
+
+    def content(self) -> dict[str, Any]:
+        """The content of model.json; what was added to it since the first models is left out at its default."""
+        added = {field.name: field.default for field in fields(self) if field.name in ADDED}
+        return {name: value for name, value in asdict(self).items() if name not in added or value != added[name]}
 
 
 class Classifier(nn.Module):
@@ -157,7 +175,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.network.state_dict().items()}
     with replaced(folder / "model.safetensors") as temporary:
         temporary.write_bytes(save(state))
-    write_json(folder / "model.json", asdict(classifier.spec))
+    write_json(folder / "model.json", classifier.spec.content())
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -167,7 +185,7 @@ def load_classifier(folder: Path) -> Classifier:
     """
     spec = _read_spec(folder / "model.json")
     network = build_classifier(
-        spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features, spec.queries, spec.image_size
+        spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features, spec.head_settings, spec.image_size
     )
     weights = folder / "model.safetensors"
     load_state(network, read_weights(weights), str(weights), whole=True)
@@ -190,13 +208,17 @@ def _read_spec(path: Path) -> ClassifierSpec:
         "mean": ("three numbers", _is_triple),
         "std": ("three numbers above 0", lambda value: _is_triple(value) and min(value) > 0),
         "queries": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
+        "hidden": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
+        "norm": ("batch or none", lambda value: value in ("batch", "none")),
+        "dropout": ("a number from 0 to below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
         "features": (
             "a whole number of at least 1 for the backbone identity, null for the others",
             lambda value: type(value) is int and value >= 1 if content["backbone"] == "identity" else value is None,
         ),
     }
     # Models written before there were other heads and features name neither.
-    content = {"queries": 0, "features": None} | content if isinstance(content, dict) else content
+    later = {"queries": 0, "features": None, **{field.name: field.default for field in fields(ClassifierSpec)[8:]}}
+    content = later | content if isinstance(content, dict) else content
     if not isinstance(content, dict) or set(content) != set(rules):
         found = f"keys {', '.join(sorted(content))}" if isinstance(content, dict) else type(content).__name__
         raise InputError(str(path), found, f"the keys {', '.join(rules)}", remedy)

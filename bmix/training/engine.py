@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from bmix.models.heads import KeyedDropout
 from bmix.models.store import Classifier
+from bmix.randomness import keys
+from bmix.training.average import WeightAverage
 from bmix.training.plan import Plan
 from bmix.training.ranks import Ranks
 
@@ -33,6 +37,8 @@ class Engine:
         if classifier.spec.features is None:
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = plan.build_optimizer(classifier)
+        self.average = WeightAverage(classifier.network, plan.average) if plan.average else None
+        self._dropouts = [module for module in classifier.modules() if isinstance(module, KeyedDropout)]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "fp16")
         self._dtype = PRECISIONS[plan.precision]
         self._replica: torch.nn.Module = classifier
@@ -67,7 +73,7 @@ class Engine:
     def update(self, loss: Tensor, learning_rate: float, share: float = 1.0) -> None:
         """One step of the optimiser on the mean loss of this process's part, which is `share` of the whole step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         # The gradients are averaged over the processes, whose parts may differ in size.
         scaled = loss * (share * self.ranks.count) if self.ranks.count > 1 else loss
@@ -76,6 +82,24 @@ class Engine:
         self.scaler.update()
         # Batch norm's running statistics come from each process's part; evaluation mode needs one of all parts.
         self.ranks.average_(self._statistics)
+        if self.average is not None:
+            self.average.update()
+
+    def key_dropout(self, positions_B: Tensor, *purpose: int | str) -> None:
+        """Have dropout draw from the keys of these positions in the coming step; purpose: seed and epoch."""
+        seed, *rest = purpose
+        for number, dropout in enumerate(self._dropouts):
+            dropout.keys_B = keys(positions_B.numpy(), int(seed), "dropout", number, *rest)
+
+    def measured(self) -> AbstractContextManager[None]:
+        """While it is entered, the network holds the weights that are measured: their average if there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def settle(self) -> None:
+        """Have the network hold the weights that are measured for good; training is over."""
+        if self.average is not None:
+            self.average.settle()
+            self.average = None
 
     @property
     def loss_scale(self) -> float:

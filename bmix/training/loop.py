@@ -78,6 +78,10 @@ class Trainer:
     def close(self) -> Ledger:
         """The closing verdicts, found as a step finds them: a pass with the final weights, then eq. 9 on two views."""
         recipe = self.recipe
+        if self.engine.average is not None:
+            # The last pass was by other weights than those that are settled on.
+            self._plain_pass = None
+        self.engine.settle()
         if not recipe.needs_pass:
             return recipe.ledger(None)
         views = DrawnViews(self.augment, self.plan.seed, ("closing",))
@@ -103,6 +107,7 @@ class Trainer:
     def _step(
         self, views: StepViews, learning_rate: float, number: int, totals: EpochTotals, guard: FiniteGuard
     ) -> None:
+        self.engine.key_dropout(views.positions, self.plan.seed, self.epoch + 1)
         step = self._to_step(views)
         result = self.recipe.step(self.engine.classify, step)
         self.engine.update(result.loss, learning_rate, views.share)
@@ -159,7 +164,8 @@ class Trainer:
         if self.validation is None:
             return None
         images, labels_VK = self.validation
-        scores_VK = confidence(self.engine, images, PlainViews())
+        with self.engine.measured():
+            scores_VK = confidence(self.engine, images, PlainViews())
         average_precision_K = average_precision(scores_VK.cpu().numpy(), labels_VK.cpu().numpy())
         present = average_precision_K[average_precision_K == average_precision_K]
         return float(present.mean()) if len(present) else None

@@ -18,6 +18,7 @@ from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
+from bmix.models.heads import HeadSettings
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
@@ -91,7 +92,8 @@ def _build_network(
     model = params.model
     feature_count = images.features if isinstance(images, FeatureStore) else None
     check_fit(model.backbone, model.head, model.weights, holds_features=feature_count is not None)
-    spec = ClassifierSpec.of(model.backbone, model.head, params.data.image_size, classes, model.queries, feature_count)
+    settings = HeadSettings(model.queries, model.hidden, model.norm, model.dropout)
+    spec = ClassifierSpec.of(model.backbone, model.head, params.data.image_size, classes, settings, feature_count)
     network = build_classifier(
         model.backbone,
         model.head,
@@ -99,7 +101,7 @@ def _build_network(
         model.weights,
         params.training.seed,
         feature_count,
-        model.queries,
+        settings,
         params.data.image_size,
     )
     return network, spec

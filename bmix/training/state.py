@@ -34,7 +34,8 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         if value is not None
     }
     recipe_state = {f"recipe.{name}": value for name, value in trainer.recipe.state().items()}
-    _save_tensors(optimizer_state | recipe_state, folder / STATE)
+    average = {} if trainer.engine.average is None else trainer.engine.average.state()
+    _save_tensors(optimizer_state | recipe_state | average, folder / STATE)
     records = trainer.tables
     rows = {"history": records.history, "mixtures": records.mixtures, "sampler": records.sampler}
     content = {"schema": SCHEMA, "epoch": trainer.epoch, "engine": trainer.engine.state(), **rows}
@@ -54,6 +55,8 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
         trainer.recipe.load_state(recipe_state)
         trainer.engine.load_state(records["engine"])
+        if trainer.engine.average is not None:
+            trainer.engine.average.load_state(tensors)
         trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"])
         trainer.epoch = records["epoch"]
     except (OSError, KeyError, RuntimeError, SafetensorError, ValueError) as error:

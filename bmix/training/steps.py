@@ -64,11 +64,15 @@ class SideViews:
 
 @dataclass(frozen=True)
 class StepViews:
-    """The views of one process's part of a step: the random side, its partner, and λ; `share`: of the step."""
+    """The views of one process's part of a step: the random side, its partner, and λ.
+
+    positions: (B,) of the pairs in the epoch. share: of the step.
+    """
 
     random: SideViews
     partner: SideViews | None
     coefficient: Tensor | None
+    positions: Tensor
     share: float = 1.0
 
     @property
@@ -87,7 +91,7 @@ class StepViews:
     def _each(self, on_side: Callable[[SideViews], SideViews], on_tensor: Callable[[Tensor], Tensor]) -> StepViews:
         partner = None if self.partner is None else on_side(self.partner)
         coefficient = None if self.coefficient is None else on_tensor(self.coefficient)
-        return StepViews(on_side(self.random), partner, coefficient, self.share)
+        return StepViews(on_side(self.random), partner, coefficient, self.positions, self.share)
 
 
 def split_steps(count: int, batch_size: int, ranks: int = 1) -> list[Tensor]:
@@ -132,13 +136,13 @@ class EpochSteps:
         rows = self.pairs.rows_N[positions]
         if self.pairs.partners_N is None or self.pairs.coefficient_N is None:
             random = self._side("random", rows, self.images.read(rows), positions)
-            return StepViews(random, None, None, self.shares[step])
+            return StepViews(random, None, None, positions, self.shares[step])
         partners = self.pairs.partners_N[positions]
         images, partner_images = read_once(self.images, rows, partners)
         random = self._side("random", rows, images, positions)
         # The views are keyed by the name that the side has in the paper.
         partner = self._side("minority", partners, partner_images, positions)
-        return StepViews(random, partner, self.pairs.coefficient_N[positions], self.shares[step])
+        return StepViews(random, partner, self.pairs.coefficient_N[positions], positions, self.shares[step])
 
     def _side(self, side: str, rows: Tensor, images: Tensor, positions: Tensor) -> SideViews:
         train = self.augment(images, self._keys(positions, side, "train"))

@@ -7,11 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import chisquare
 
 from bmix.data.augment import build_augment
-from bmix.data.randaugment import MAGNITUDE, OPERATIONS, RandAugment, translate_x
+from bmix.data.randaugment import MAGNITUDE, OPERATIONS, SMALLEST_CROP, RandAugment, crop_box, translate_x
 from bmix.randomness import keys, uniforms
 from bmix.torchvision_import import transforms
 
@@ -93,3 +95,37 @@ def test_only_flip_mirrors() -> None:
     plain, flipped = (build_augment(name)(pixels, keys_B) for name in ("randaugment", "randaugment-flip"))
     assert ((plain == pixels) & (flipped == pixels.flip(3))).flatten(1).all(1).any()
     assert 600 < (plain == flipped).flatten(1).all(1).sum() < 900
+
+
+def test_a_photograph_is_cropped_mirrored_and_changed() -> None:
+    pixels = torch.from_numpy(np.asarray(photograph(64, 64)).transpose(2, 0, 1).copy())
+    keys_B = keys(np.arange(30), 0, "test")
+    views_B = build_augment("photograph")(pixels.expand(30, -1, -1, -1), keys_B)
+    assert views_B.shape == (30, 3, 64, 64)
+    draws_B = uniforms(keys_B, 9)
+    for b in range(30):
+        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        picture = picture.resize((64, 64), Image.Resampling.BILINEAR, box=crop_box(draws_B[b, 5:], 64, 64))
+        if draws_B[b, 0] < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        for operation in range(2):
+            name = list(OPERATIONS)[int(draws_B[b, 1 + 2 * operation] * len(OPERATIONS))]
+            picture = OPERATIONS[name](picture, -1 if draws_B[b, 2 + 2 * operation] < 0.5 else 1)
+        assert np.array_equal(views_B[b].permute(1, 2, 0).numpy(), np.asarray(picture))
+
+
+@given(st.lists(st.floats(0, 0.999), min_size=4, max_size=4), st.integers(1, 500), st.integers(1, 500))
+def test_a_crop_lies_in_the_image_and_has_the_area_and_aspect_that_were_drawn(
+    draw: list[float], width: int, height: int
+) -> None:
+    left, top, right, bottom = crop_box(np.array(draw), width, height)
+    assert 0 <= left < right <= width * (1 + 1e-9)
+    assert 0 <= top < bottom <= height * (1 + 1e-9)
+    share = (right - left) * (bottom - top) / (width * height)
+    aspect = (right - left) / width / ((bottom - top) / height)
+    drawn = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0]
+    # A box that is longer than the image is cut to it, and so smaller than drawn.
+    assert share == pytest.approx(drawn) or (
+        share < drawn and (right - left > 0.999 * width or bottom - top > 0.999 * height)
+    )
+    assert 3 / 4 - 1e-9 <= aspect <= 4 / 3 + 1e-9

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bmix.models.backbones import build_classifier
+from bmix.models.heads import HeadSettings
 from bmix.models.query_decoder import QueryDecoder
 from bmix.support.errors import InputError
 from tests.models.test_models import states_equal
@@ -112,7 +113,7 @@ def test_places_have_no_order_and_images_do_not_see_each_other():
 
 
 def test_gradients_reach_all_but_the_fixed_queries():
-    network = build_classifier("small", "decoder", 5, "none", seed=3, queries=2)
+    network = build_classifier("small", "decoder", 5, "none", seed=3, head_settings=HeadSettings(queries=2))
     network(torch.randn(4, 3, 16, 16)).sigmoid().sum().backward()
     without = {
         name
@@ -134,12 +135,14 @@ def test_training_and_evaluation_mode_give_the_same_and_draw_nothing():
 
 
 def test_another_number_of_classes_keeps_the_decoder_and_draws_the_logits_anew(tmp_path):
-    donor = build_classifier("small", "decoder", 6, "none", seed=1, queries=3)
+    donor = build_classifier("small", "decoder", 6, "none", seed=1, head_settings=HeadSettings(queries=3))
     path = str(tmp_path / "w.pth")
     torch.save(donor.state_dict(), path)
-    assert states_equal(build_classifier("small", "decoder", 6, path, seed=2, queries=3), donor)
-    network = build_classifier("small", "decoder", 9, path, seed=2, queries=3)
-    drawn = build_classifier("small", "decoder", 9, "none", seed=2, queries=3)
+    assert states_equal(
+        build_classifier("small", "decoder", 6, path, seed=2, head_settings=HeadSettings(queries=3)), donor
+    )
+    network = build_classifier("small", "decoder", 9, path, seed=2, head_settings=HeadSettings(queries=3))
+    drawn = build_classifier("small", "decoder", 9, "none", seed=2, head_settings=HeadSettings(queries=3))
     for name in ("projection.weight", "attention.in_proj_weight", "feedforward.2.bias", "queries"):
         assert torch.equal(network.head.state_dict()[name], donor.head.state_dict()[name])
     for name in ("weight", "bias"):
@@ -149,7 +152,7 @@ def test_another_number_of_classes_keeps_the_decoder_and_draws_the_logits_anew(t
 @pytest.mark.parametrize("queries", [-1, 3])
 def test_more_queries_than_classes_are_refused(queries):
     with pytest.raises(InputError, match=rf"model\.queries: is {queries}\n.*at most the number of classes, 2"):
-        build_classifier("small", "decoder", 2, "none", seed=0, queries=queries)
+        build_classifier("small", "decoder", 2, "none", seed=0, head_settings=HeadSettings(queries=queries))
 
 
 def test_features_without_places_have_no_decoder():

@@ -14,6 +14,7 @@ from PIL import Image
 from bmix.data.images import image_tensor
 from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
+from bmix.models.heads import HeadSettings
 from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
 from bmix.models.timm_models import PlacesFirst
 from bmix.support.errors import InputError
@@ -92,7 +93,9 @@ def test_channels_that_come_last_and_tokens_become_a_map():
 
 
 def test_tresnet_l_carries_a_decoder():
-    network = build_classifier("tresnet_l", "decoder", 5, "none", seed=0, queries=2, image_size=64)
+    network = build_classifier(
+        "tresnet_l", "decoder", 5, "none", seed=0, head_settings=HeadSettings(queries=2), image_size=64
+    )
     assert network.head.projection.in_features == 2432
     assert network.classifiers == ("head.fc",)
     with torch.no_grad():
@@ -118,8 +121,10 @@ def test_neither_building_nor_training_draws_from_the_global_generator():
 
 
 def test_models_with_timms_backbones_are_saved_and_loaded(tmp_path):
-    network = build_classifier("timm/resnet10t", "decoder", 4, "none", seed=1, queries=3)
-    spec = ClassifierSpec.of("timm/resnet10t", "decoder", 64, ["a", "b", "c", "d"], queries=3)
+    network = build_classifier("timm/resnet10t", "decoder", 4, "none", seed=1, head_settings=HeadSettings(queries=3))
+    spec = ClassifierSpec.of(
+        "timm/resnet10t", "decoder", 64, ["a", "b", "c", "d"], head_settings=HeadSettings(queries=3)
+    )
     save_classifier(Classifier(network, spec), tmp_path)
     loaded = load_classifier(tmp_path)
     assert loaded.spec == spec

@@ -138,7 +138,16 @@ def test_more_queries_than_classes_are_refused_and_not_passed_over_by_the_memo(t
     check(table_params(tmp_path, "model.head=linear", "model.queries=5"), memo)
     recipe = REPOSITORY / "data" / "digits" / "scenes.yaml"
     with pytest.raises(InputError, match=r"11, and .* has 10 classes"):
-        check(load_params(write_params(tmp_path, f"data.path={recipe}", "model.head=decoder", "model.queries=11")))
+        check(
+            load_params(
+                write_params(
+                    tmp_path,
+                    f"data.path={recipe}",
+                    "model.head=decoder",
+                    "model.queries=11",
+                )
+            )
+        )
 
 
 def test_a_lone_training_image_is_refused(tmp_path: Path) -> None:
