@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix.data.manifest import read_manifest
-from bmix.data.noisy import write_labels
+from bmix.data.noisy import known_truth, write_labels
 from bmix.noise import KINDS, inject, measured_rates
 from bmix.noise.checks import noise_matrix
 from bmix.params import NoiseParams, load_params
@@ -23,21 +23,24 @@ PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
 def main() -> None:
     """Read params.yaml and the manifest; write labels.parquet and noise.json.
 
-    Ignored cells are 0 before and after: what the noise puts there is taken back, and they count nowhere.
-    Raises InputError for a bad `noise.matrix`, and where a class has no given positive left.
+    Ignored cells are 0 before and after: what the noise puts there is taken back, and they count nowhere. Without
+    injected noise the source's own truth is written, where it has one.
+    Raises InputError for a bad `noise.matrix`, for noise on labels whose truth the source knows, and where a class has
+    no given positive left.
     """
     with stage_timing("noise"), replaced_folder(NOISY) as folder:
         noise = load_params().noise
         manifest = read_manifest(PREPARED)
-        true_NK, ignored_NK = manifest.labels("train"), manifest.ignored_if_any("train")
+        labels_NK, ignored_NK = manifest.labels("train"), manifest.ignored_if_any("train")
+        true_NK = known_truth(manifest, noise.kind, labels_NK)
         rng = numpy_generator(noise.seed, "noise")
         matrix_KK = noise_matrix(noise.kind, noise.rate, Path(noise.matrix), manifest.classes)
-        given_NK = inject(true_NK, noise.kind, noise.rate, rng, matrix_KK)
+        given_NK = inject(labels_NK, noise.kind, noise.rate, rng, matrix_KK)
         if ignored_NK is not None:
             given_NK[ignored_NK] = 0
         _refuse_absent_classes(given_NK, manifest.classes, noise)
-        write_labels(folder, manifest, given_NK, None if noise.kind == "none" else true_NK)
-        measured = measured_rates(true_NK, given_NK, ignored_NK)
+        write_labels(folder, manifest, given_NK, true_NK)
+        measured = measured_rates(labels_NK if true_NK is None else true_NK, given_NK, ignored_NK)
         write_json(folder / "noise.json", {"kind": noise.kind, "rate": noise.rate, "measured": measured})
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
+TRUE = "true"
+"""A further column, of lists of names, where the source itself knows what is true."""
 SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
 FEATURES_FILE = "features.npy"
@@ -30,8 +32,9 @@ class Manifest:
     """All images of a data set with their labels.
 
     frame: a row per image with the columns of COLUMNS: `id`, `path` (below the image root), `split`, `labels` and
-    `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified). Where its index
-    is named `origin`, it says where each row was read, for error messages.
+    `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified); and TRUE where
+    the source knows which labels are true. Where its index is named `origin`, it says where each row was read, for
+    error messages.
     classes: the class names in column order. notes: what the source decided by itself, for the facts.
     classes_listed: whether somebody listed the names of the classes, so that odd ones are meant. Neither of the two is
     stored in the manifest's files.
@@ -57,6 +60,10 @@ class Manifest:
     def labels(self, split: str) -> np.ndarray:
         """The labels of one split, uint8 (N, K) of 0/1; ignored cells are 0."""
         return label_matrix(self.rows(split)["labels"], self.classes)
+
+    def true_labels(self, split: str) -> np.ndarray | None:
+        """What the source knows to be true of one split, uint8 (N, K); None where it knows nothing."""
+        return label_matrix(self.rows(split)[TRUE], self.classes) if TRUE in self.frame else None
 
     def ignored(self, split: str) -> np.ndarray:
         """The cells of one split that are neither present nor absent, bool (N, K)."""
@@ -135,18 +142,24 @@ def read_manifest(folder: Path) -> Manifest:
         names = read_json(classes)
     except (OSError, ValueError) as error:
         raise InputError(str(folder), f"not readable: {error}", "a manifest", "run the stage prepare again") from error
-    if frame.columns.tolist() != COLUMNS:
+    if frame.columns.tolist() not in (COLUMNS, [*COLUMNS, TRUE]):
         raise InputError(
             str(table), f"columns {', '.join(frame.columns)}", ", ".join(COLUMNS), "run the stage prepare again"
         )
-    return Manifest(frame.assign(**{column: frame[column].map(list) for column in ("labels", "ignore")}), names)
+    return Manifest(frame.assign(**{column: frame[column].map(list) for column in _lists_of(frame)}), names)
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.parquet` and `classes.json`; equal manifests give equal bytes."""
-    schema = text_schema(COLUMNS, {"labels", "ignore"})
-    write_parquet(folder / "manifest.parquet", manifest.frame[COLUMNS], schema)
+    columns = [*COLUMNS, TRUE] if TRUE in manifest.frame else COLUMNS
+    schema = text_schema(columns, set(_lists_of(manifest.frame)))
+    write_parquet(folder / "manifest.parquet", manifest.frame[columns], schema)
     write_json(folder / "classes.json", manifest.classes)
+
+
+def _lists_of(frame: pd.DataFrame) -> list[str]:
+    """The columns that hold lists of class names."""
+    return [column for column in ("labels", "ignore", TRUE) if column in frame]
 
 
 def text_schema(columns: Iterable[str], lists: set[str]) -> pyarrow.Schema:
@@ -253,7 +266,7 @@ def _refuse_bad_paths(frame: pd.DataFrame, where: str) -> None:
 
 def _refuse_unknown_classes(manifest: Manifest, where: str) -> None:
     known = set(manifest.classes)
-    for column in ("labels", "ignore"):
+    for column in _lists_of(manifest.frame):
         lists = manifest.frame[column]
         if known.issuperset(_flat(lists)):
             continue

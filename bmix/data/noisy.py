@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bmix.data.manifest import Manifest, quoted, text_schema
+from bmix.data.manifest import TRUE, Manifest, quoted, text_schema
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import replaced
 
@@ -19,10 +19,36 @@ COLUMNS = ["id", "given", "true"]
 _ROWS_AT_ONCE = 2**16
 
 
+def known_truth(manifest: Manifest, kind: str, labels_NK: np.ndarray) -> np.ndarray | None:
+    """The true training labels, uint8 (N, K), ignored cells 0; None where nobody knows them.
+
+    labels_NK: the labels that noise of this kind is injected into: they are the truth, unless the kind is none; then
+    it is what the source itself knows. Raises InputError as `refuse_two_truths`.
+    """
+    refuse_two_truths(manifest, kind)
+    if kind != "none":
+        return labels_NK
+    true_NK = manifest.true_labels("train")
+    if true_NK is not None and (ignored_NK := manifest.ignored_if_any("train")) is not None:
+        true_NK[ignored_NK] = 0
+    return true_NK
+
+
+def refuse_two_truths(manifest: Manifest, kind: str) -> None:
+    """InputError for noise on top of a source's own truth: the labels that it would hit may be wrong already."""
+    if TRUE in manifest.frame and kind != "none":
+        raise InputError(
+            "params.yaml, noise.kind",
+            f"{kind}, and the data has true labels beside the given ones",
+            "none, where the truth is known: the noise of the given labels is the one to be found",
+            "set noise.kind to none, or leave the true labels out of the data",
+        )
+
+
 def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None) -> None:
     """Write `labels.parquet`: id, given and true class names of each training image, in manifest order.
 
-    given_NK, true_NK: 0/1. true_NK None: nothing was injected, the truth is unknown, and `true` is null in every row.
+    given_NK, true_NK: 0/1. true_NK None: the truth is unknown, and `true` is null in every row.
     """
     # Training imports this module too, and runs where no parquet is written.
     import pyarrow

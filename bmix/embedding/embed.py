@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bmix.data.augment import build_augment
 from bmix.data.images import load_image
-from bmix.data.manifest import Manifest, holds_features, label_matrix, read_manifest
+from bmix.data.manifest import TRUE, Manifest, holds_features, label_matrix, read_manifest
 from bmix.models.backbones import build_classifier
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec
@@ -174,6 +174,8 @@ def _write(output: Path, manifest: Manifest, parts: Sequence[Path]) -> None:
         "ids": np.array(frame["id"].tolist()),
         "split": np.array(frame["split"].tolist()),
     }
+    if TRUE in frame:
+        arrays[TRUE] = label_matrix(frame[TRUE], manifest.classes).astype(np.int8)
     with replaced(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         # A part at a time: all of them may be more than the memory holds.
         with archive.open("X.npy", "w", force_zip64=True) as file:

@@ -58,7 +58,8 @@ def measured_splits(manifest: Manifest, split: str) -> list[str]:
 def predict_splits(classifier: Classifier, manifest: Manifest, image_root: Path, splits: list[str]) -> Predictions:
     """By split the confidences, float32 (N, K), and the labels, int8 (N, K) with -1 for ignored cells.
 
-    Raises InputError where the model's classes are not the manifest's.
+    The labels are the true ones where the source knows them, else the given. Raises InputError if the model's classes
+    are not the manifest's.
     """
     if list(classifier.classes) != manifest.classes:
         raise InputError(
@@ -70,6 +71,8 @@ def predict_splits(classifier: Classifier, manifest: Manifest, image_root: Path,
     predictions = {}
     for split in splits:
         images = open_store(manifest, split, image_root, classifier.spec.image_size)
-        labels_NK = np.where(manifest.ignored(split), -1, manifest.labels(split).astype(np.int8))
+        true_NK = manifest.true_labels(split)
+        given_NK = manifest.labels(split) if true_NK is None else true_NK
+        labels_NK = np.where(manifest.ignored(split), -1, given_NK.astype(np.int8))
         predictions[split] = (predict_confidence(classifier, images).cpu().numpy(), labels_NK)
     return predictions

@@ -33,11 +33,13 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
     known = None if memo is None else _known(memo, state)
     if known is not None:
         return known
+    from bmix.data.noisy import refuse_two_truths
     from bmix.sources.examine import examine
 
     def accept(manifest: Manifest) -> None:
         _refuse_missing_split(manifest.splits(), params.evaluate.split, params.data.path)
         _check_classes(params, manifest.classes)
+        refuse_two_truths(manifest, params.noise.kind)
 
     _, reading = examine(params.data, memo=digests, accept=accept)
     if memo is not None:

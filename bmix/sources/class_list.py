@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmix.data.manifest import quoted
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, quoted
 
 AUTO = "auto"
 CLASSES_FILE = "classes.txt"

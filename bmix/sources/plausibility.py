@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bmix.data.manifest import Manifest, label_counts, quoted
-from bmix.support.errors import InputError
+from bmix.data.manifest import Manifest, label_counts
+from bmix.support.errors import InputError, quoted
 
 VALUES = frozenset(
     ["0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false", "yes", "no", "y", "n", "t", "f", "nan", "none", "null", ""]
@@ -23,7 +23,7 @@ _ODD = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-NAMING = "name the classes in data.classes, or in classes.txt in data.root, where they are meant"
+NAMING = "where these are the names, list them in data.classes"
 
 
 def refuse_implausible(manifest: Manifest, where: str, may_be_everywhere: bool = False) -> None:
@@ -54,9 +54,9 @@ def refuse_values(names: Sequence[str], where: str) -> None:
     raise InputError(
         where,
         f"the classes would be called {quoted(names)}",
-        "names of classes, or a column of 0 and 1 for each class under its name",
-        "where each row lists a 0 or 1 for every class, name the classes in that order in data.classes, or write the "
-        f"names of those that are 1; {NAMING}",
+        "names of classes",
+        "rename a column of 0 and 1 to the class that it tells of; where a cell holds a 0 or 1 for each class, write "
+        f"the names of those that are 1; {NAMING}",
     )
 
 
@@ -68,7 +68,7 @@ def refuse_odd_names(names: Sequence[str], where: str) -> None:
             where,
             f"{quoted(visible(name) for name in odd)} as the name of a class",
             "names without brackets, quotes and line breaks around them",
-            f"write the labels as cat;dog, or as lists in JSON; {NAMING}",
+            f"write the labels of a row as cat;dog, or as a list in JSON; {NAMING}",
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bmix.data.manifest import Manifest, holds_features, quoted
+from bmix.data.manifest import TRUE, Manifest, holds_features
 from bmix.sources.plausibility import visible
 from bmix.sources.registry import SOURCES
 
 if TYPE_CHECKING:
     from bmix.params import DataParams
+from bmix.support.errors import quoted
 
 WARNINGS = (
     "look alike",
@@ -40,13 +41,16 @@ class Reading:
             note = notes.pop(name, "")
             return f"  {name}: {text}" + (f" ({note})" if note else "")
 
+        form = "; ".join(notes.pop(name) for name in ("form", "features", "labels") if name in notes)
         lines = [
-            f"{data.source} {data.path}",
+            f"{data.source} {data.path}" + (f": {form}" if form else ""),
             line("images", _images(manifest, data)),
             line("splits", ", ".join(f"{split} {len(manifest.rows(split))}" for split in manifest.splits())),
             line("classes", f"{len(manifest.classes)}: {quoted(visible(name) for name in manifest.classes)}"),
             line("labels", _labels(manifest)),
         ]
+        if TRUE in manifest.frame:
+            lines.append(f"  true labels: known; {_truth(manifest)}")
         for name, note in notes.items():
             lines.append(f"  {'warning: ' if name.startswith(WARNINGS) else ''}{name}: {note}")
         return cls(tuple(lines))
@@ -64,11 +68,20 @@ def _images(manifest: Manifest, data: DataParams) -> str:
     return f"{count}, in {manifest.frame['path'].nunique()} files below {data.root}"
 
 
+def _truth(manifest: Manifest) -> str:
+    """How the given labels differ from the true ones."""
+    given, true = ([set(names) for names in manifest.frame[column]] for column in ("labels", TRUE))
+    wrong = sum(len(own - right) for own, right in zip(given, true, strict=True))
+    missing = sum(len(right - own) for own, right in zip(given, true, strict=True))
+    return f"of the {sum(map(len, given))} given labels {wrong} are wrong, and {missing} are missing"
+
+
 def _labels(manifest: Manifest) -> str:
     labelled = manifest.frame[manifest.frame["split"] != "unlabelled"]
     count_N = labelled["labels"].map(len)
     ignored = int(labelled["ignore"].map(len).sum())
-    parts = [f"{count_N.mean():.2f} an image, at most {count_N.max()}"]
+    instance = "a row" if holds_features(manifest) else "an image"
+    parts = [f"{count_N.mean():.2f} {instance}, at most {count_N.max()}"]
     if without := int((count_N == 0).sum()):
         parts.append(f"{without} without any")
     if ignored:

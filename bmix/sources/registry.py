@@ -43,11 +43,13 @@ def _digits(data: DataParams, images_folder: Path | None) -> Manifest:
 
 
 def _table(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.sources.label_cells import CellRules
     from bmix.sources.split_map import parse_splits
     from bmix.sources.table.read import read_table
 
     _refuse_missing_root(data)
-    return read_table(Path(data.path), Path(data.root), data.seed, parse_splits(data.splits))
+    splits, rules = parse_splits(data.splits), CellRules.of(data)
+    return read_table(Path(data.path), Path(data.root), data.seed, splits, rules, data.classes)
 
 
 def _voc(data: DataParams, _images_folder: Path | None) -> Manifest:
@@ -85,10 +87,13 @@ def _folder(data: DataParams, _images_folder: Path | None) -> Manifest:
 
 
 def _features(data: DataParams, images_folder: Path | None) -> Manifest:
+    from bmix.sources.class_list import class_list
     from bmix.sources.features.read import read_features
+    from bmix.sources.label_cells import CellRules
     from bmix.sources.split_map import parse_splits
 
-    return read_features(Path(data.path), parse_splits(data.splits), data.seed, images_folder, data.empty)
+    splits, rules, listed = parse_splits(data.splits), CellRules.of(data), class_list(data.classes, Path(data.root))
+    return read_features(Path(data.path), splits, data.seed, images_folder, data.empty, rules, listed)
 
 
 def _refuse_missing_root(data: DataParams) -> None:

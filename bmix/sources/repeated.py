@@ -3,68 +3,54 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import Manifest, holds_features, origin, quoted
-from bmix.sources.label_cells import Entries
-from bmix.support.errors import InputError
+from bmix.data.manifest import TRUE, Manifest, holds_features, origin
+from bmix.sources.label_cells.entries import Entries
+from bmix.sources.rows import Rows
+from bmix.support.errors import InputError, quoted
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of images: frame with `path`, `id` and, where it is known, `split`; and their labels.
-
-    true: what the source knows to be true, None where it knows nothing.
-    """
-
-    frame: pd.DataFrame
-    labels: Entries
-    ignore: Entries
-    true: Entries | None = None
-
-    def at(self, kept_N: np.ndarray) -> Rows:
-        """The rows that bool (N,) keeps."""
-        true = None if self.true is None else self.true.at(kept_N)
-        return Rows(self.frame[kept_N], self.labels.at(kept_N), self.ignore.at(kept_N), true)
+_ODD = r"//|(?:^|/)\./"
+Join = Literal["all", "single", "equal"]
 
 
 def merge_repeated(manifest: Manifest, where: str, join: bool) -> Manifest:
     """The manifest with one row per image file, which has the first id and the labels of all its rows; a note counts.
 
-    join: as in `merge_repeated_rows`. Features, whose rows share one file, stay as they are.
+    join: whether the rows of one image are parts of one statement, as the annotations of objects are; else they must
+    be equal, or name a single label each. Features, whose rows share one file, stay as they are.
     """
     frame = manifest.frame
-    if holds_features(manifest) or not frame["path"].map(_plain).duplicated().any():
+    if holds_features(manifest) or not _plain(frame["path"]).duplicated().any():
         return manifest
     labels, ignore = (Entries.of_lists(frame[column]) for column in ("labels", "ignore"))
-    rows, note = merge_repeated_rows(Rows(frame, labels, ignore), where, join)
-    lists = {
-        column: pd.Series(entries.lists(len(rows.frame), manifest.classes), index=rows.frame.index, dtype=object)
-        for column, entries in (("labels", rows.labels), ("ignore", rows.ignore))
-    }
-    return replace(manifest, frame=rows.frame.assign(**lists), notes={**manifest.notes, "repeated": note})
+    true = Entries.of_lists(frame[TRUE]) if TRUE in frame else None
+    rows, note = merge_repeated_rows(Rows(frame, labels, ignore, true), where, "all" if join else "single")
+    return replace(manifest, frame=rows.with_lists(manifest.classes), notes={**manifest.notes, "repeated": note})
 
 
-def merge_repeated_rows(rows: Rows, where: str, join: bool) -> tuple[Rows, str]:
+def merge_repeated_rows(rows: Rows, where: str, join: Join) -> tuple[Rows, str]:
     """One row per image file, in the order of the first rows, and a note; '' where no file is repeated.
 
-    join: the rows of one image may say different things and are parts of one statement, as the annotations of objects
-    are. Otherwise they must be equal, or name a single label each and ignore none, as in a file with a row per label.
+    join: which rows of an image that say different things are joined: "all"; those that name a "single" label each and
+    ignore none, as in a file with a row per label; or none, so that they must be "equal".
     Raises InputError for rows of one image in different splits, and for rows that cannot be joined.
     """
     frame = rows.frame
-    image_N, images = pd.factorize(frame["path"].map(_plain))
-    if len(images) == len(frame):
+    plain = _plain(frame["path"])
+    if not plain.duplicated().any():
         return rows, ""
+    image_N, images = pd.factorize(plain)
     is_first_N = ~pd.Series(image_N).duplicated().to_numpy()
     first_N = np.flatnonzero(is_first_N)[image_N]
     if "split" in frame:
         _refuse_two_splits(frame, first_N, where)
-    if not join:
-        _refuse_disagreement(rows, image_N, first_N, where)
+    if join != "all":
+        _refuse_disagreement(rows, image_N, first_N, join, where)
     labels = rows.labels.joined(image_N)
     ignore = rows.ignore.joined(image_N).minus(labels)
     true = None if rows.true is None else rows.true.joined(image_N)
@@ -72,9 +58,14 @@ def merge_repeated_rows(rows: Rows, where: str, join: bool) -> tuple[Rows, str]:
     return Rows(frame[is_first_N], labels, ignore, true), note
 
 
-def _plain(path: str) -> str:
-    """A path as it names a file, whichever way it is written."""
-    return posixpath.normpath(path) if "//" in path or "./" in path or path.endswith("/.") else path
+def _plain(paths: pd.Series) -> pd.Series:
+    """Paths as they name files, whichever way they are written."""
+    odd_N = paths.str.contains(_ODD, regex=True).to_numpy(bool)
+    if not odd_N.any():
+        return paths
+    plain = paths.to_numpy(object, copy=True)
+    plain[odd_N] = [posixpath.normpath(path) for path in plain[odd_N]]
+    return pd.Series(plain, index=paths.index)
 
 
 def _refuse_two_splits(frame: pd.DataFrame, first_N: np.ndarray, where: str) -> None:
@@ -92,14 +83,14 @@ def _refuse_two_splits(frame: pd.DataFrame, first_N: np.ndarray, where: str) -> 
         )
 
 
-def _refuse_disagreement(rows: Rows, image_N: np.ndarray, first_N: np.ndarray, where: str) -> None:
+def _refuse_disagreement(rows: Rows, image_N: np.ndarray, first_N: np.ndarray, join: Join, where: str) -> None:
     count = len(rows.frame)
     differs_N = np.zeros(count, bool)
     for entries in [rows.labels, rows.ignore, *([] if rows.true is None else [rows.true])]:
         marks_N = entries.fingerprints(count)
         differs_N |= marks_N != marks_N[first_N]
     is_label_N = np.bincount(rows.labels.pairs(rows.labels.names)[0], minlength=count) == 1
-    if rows.true is not None:
+    if rows.true is not None or join == "equal":
         is_label_N[:] = False
     is_label_N[rows.ignore.rows] = False
     disputed = np.isin(image_N, image_N[differs_N])
@@ -114,6 +105,6 @@ def _refuse_disagreement(rows: Rows, image_N: np.ndarray, first_N: np.ndarray, w
     raise InputError(
         origin(rows.frame, row, where),
         f'"{rows.frame["path"].iloc[row]}" with {shown[1]}, and with {shown[0]} at {origin(rows.frame, first, where)}',
-        "one row per image, or rows with one label each",
+        "one row per image" + (", or rows with one label each" if join == "single" else ""),
         "join the rows of an image, or keep the right one",
     )

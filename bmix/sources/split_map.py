@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bmix.data.manifest import SPLIT_NAMES, SPLIT_PATTERN, quoted
-from bmix.support.errors import InputError, nearest
+from bmix.data.manifest import SPLIT_NAMES, SPLIT_PATTERN
+from bmix.support.errors import InputError, nearest, quoted
 
 AUTO = "auto"
-SYNONYMS = {
-    "train": "train", "training": "train", "trn": "train",
-    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
-    "test": "test", "testing": "test", "tst": "test",
-    "unlabelled": "unlabelled", "unlabeled": "unlabelled",
-}  # fmt: skip
-"""Split by what its part is called in published data, in small letters."""
 _EXAMPLE = "auto, or e.g. train=train+val test=test"
 
 
@@ -44,13 +37,6 @@ def parse_splits(text: str) -> dict[str, str]:
                 raise InputError("data.splits", found, _EXAMPLE, "name each part once")
             split_of[part] = split
     return split_of
-
-
-def split_called(part: str) -> str | None:
-    """The split that a part's name stands for by itself, e.g. val for Validation; None where it stands for none."""
-    if SPLIT_PATTERN.fullmatch(part):
-        return part
-    return SYNONYMS.get(part.strip().lower())
 
 
 def refuse_unknown_parts(split_of: dict[str, str], available: Iterable[str], where: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bmix.data.manifest import SPLIT_PATTERN, quoted
-from bmix.support.errors import InputError
+from bmix.data.manifest import SPLIT_PATTERN
+from bmix.support.errors import InputError, quoted
 
 _WORDS = {
     "train": ["train", "training", "trn"],

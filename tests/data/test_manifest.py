@@ -51,6 +51,19 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert all(isinstance(row, list) for row in [*back.frame["labels"], *back.frame["ignore"]])
 
 
+def test_true_labels_come_back_where_there_are_any(tmp_path: Path) -> None:
+    known = small()
+    known.frame["true"] = [["bird"], [], [], ["cat"]]
+    write_manifest(known, tmp_path)
+    back = read_manifest(tmp_path)
+    assert back.frame["true"].tolist() == [["bird"], [], [], ["cat"]]
+    assert back.true_labels("train").tolist() == [[1, 0, 0], [0, 0, 0]]  # type: ignore[union-attr]
+    assert small().true_labels("train") is None
+    known.frame["true"] = [["bird"], [], ["cow"], ["cat"]]
+    error = refusal(known)
+    assert (error.where, error.found) == ("birds.csv, row 3", 'true: "cow" is not in the class list')
+
+
 def test_equal_manifests_have_equal_bytes(tmp_path: Path) -> None:
     for folder in ("first", "second"):
         write_manifest(small(), tmp_path / folder)

@@ -35,6 +35,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     manifest.frame["ignore"] = [
         ["fish"] if "fish" not in row and n % 5 == 0 else [] for n, row in enumerate(manifest.frame["labels"])
     ]
+    manifest.frame["true"] = [row[1:] for row in manifest.frame["labels"]]
     manifest.frame["digest"] = "0" * 16
     return manifest
 
@@ -58,6 +59,7 @@ def test_the_archive_holds_the_plain_view_and_the_augmented_ones(images: Manifes
             assert np.allclose(content["X"][row, view], expected.numpy(), rtol=2e-3, atol=2e-3)
     manifest = read_features(Path("set.npz"), {}, 0, Path("made"))
     validate(manifest, "set.npz")
+    assert manifest.frame["true"].tolist() == images.frame["true"].tolist()
     columns = ["id", "split", "labels", "ignore"]
     assert manifest.frame[columns].to_numpy().tolist() == images.frame[columns].to_numpy().tolist()
     assert manifest.classes == images.classes

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.data.manifest import Manifest, validate
+from bmix.sources.class_list import ClassList
 from bmix.sources.features.read import FEATURES_FILE, read_features
+from bmix.sources.label_cells import CellRules
 from bmix.support.errors import InputError
 from tests.helpers.features import CLASSES, arrays, table, write_npz
 
@@ -90,6 +92,47 @@ def test_ignored_cells_are_ignored(tmp_path: Path) -> None:
     assert manifest.frame["labels"].iloc[4] == ["round"]
 
 
+def test_an_archive_may_know_what_is_true(tmp_path: Path) -> None:
+    content = arrays(rows=20)
+    true = content["Y"].copy()
+    true[3] = 1 - true[3]
+    given = {"given": content["Y"], "Y": None, "true": true}
+    manifest = read_features(write_npz(tmp_path / "set.npz", content, **given), {}, 0, None)
+    assert manifest.notes["labels"] == "array given"
+    expected = [[name for name, cell in zip(CLASSES, row, strict=True) if cell] for row in true]
+    assert manifest.frame["true"].tolist() == expected
+    error = refusal(write_npz(tmp_path / "b.npz", content, true=true[:, :2]))
+    assert (error.where, error.found) == (f"{tmp_path}/b.npz, true", "(20, 2)")
+
+
+def test_listed_classes_name_the_columns_or_choose_among_them(tmp_path: Path) -> None:
+    content = arrays(rows=20)
+    unnamed = write_npz(tmp_path / "a.npz", content, classes=None)
+    listed = ClassList(["a", "b", "c"], "data.classes")
+    assert read_features(unnamed, {}, 0, None, listed=listed).classes == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"data\.classes: 2 classes are listed"):
+        read_features(unnamed, {}, 0, None, listed=ClassList(["a", "b"], "data.classes"))
+    named = write_npz(tmp_path / "b.npz", content)
+    chosen = read_features(named, {}, 0, None, listed=ClassList(["warm", "loud"], "data.classes"))
+    assert chosen.classes == ["warm", "loud"]
+    assert chosen.notes["left alone"] == 'classes that are not listed: "round"'
+    assert [set(names) for names in chosen.frame["labels"]] == [
+        {CLASSES[column] for column in (0, 2) if row[column] == 1} for row in content["Y"]
+    ]
+    with pytest.raises(InputError, match='"cold" is not in classes'):
+        read_features(named, {}, 0, None, listed=ClassList(["warm", "cold"], "data.classes"))
+
+
+def test_minus_one_is_absent_where_nothing_else_is(tmp_path: Path) -> None:
+    content = arrays(rows=20)
+    content["Y"] = 2 * content["Y"] - 1
+    manifest = read_features(write_npz(tmp_path / "set.npz", content), {}, 0, None)
+    assert not manifest.frame["ignore"].map(len).any()
+    assert manifest.notes["-1"] == "absent, since no label is 0; data.minus_one says otherwise"
+    rules = CellRules(minus_one="ignored")
+    assert read_features(tmp_path / "set.npz", {}, 0, None, rules=rules).frame["ignore"].map(len).any()
+
+
 def test_parts_map_to_splits_and_the_others_are_left_out(tmp_path: Path) -> None:
     content = arrays(rows=20)
     path = write_npz(tmp_path / "set.npz", content)
@@ -98,7 +141,7 @@ def test_parts_map_to_splits_and_the_others_are_left_out(tmp_path: Path) -> None
     assert manifest.frame["id"].tolist() == content["ids"][kept].tolist()
     assert set(manifest.frame["split"]) == {"train", "test"}
     assert np.array_equal(np.load(tmp_path / FEATURES_FILE), content["X"][kept])
-    assert manifest.notes["splits"] == 'left out: "test"'
+    assert manifest.notes["left out"] == '4 rows of the parts "test", which data.splits does not name'
     assert 'part "trian"' in refusal(path, {"trian": "train"}).found
 
 
@@ -161,7 +204,7 @@ def _with(name: str, position: tuple[int, ...], value: float) -> dict[str, Any]:
         ({"Y": np.zeros((19, 3))}, ", Y", "float64 (19, 3)"),
         ({"Y": np.zeros(20, int)}, ", Y", "int64 (20,)"),
         ({"classes": np.array(["a", "b"])}, ", classes", "<U1 (2,)"),
-        ({"classes": np.array(["a", "b", "a"])}, ", classes", '"a" stands there twice'),
+        ({"classes": np.array(["a", "b", "a"])}, ", classes", '"a" is duplicated'),
         ({"ids": np.array(["a"] * 19)}, ", ids", "<U1 (19,)"),
         ({"ids": np.array(["a"] * 19 + [""])}, ", ids, row 20", "is ''"),
         ({"split": np.array(["train"] * 21)}, ", split", "<U5 (21,)"),

@@ -26,11 +26,11 @@ def test_the_reading_names_form_files_splits_classes_labels_and_every_note(tmp_p
     notes = {"labels": 'names joined by ";"', "left out": "2 rows", "overlap": "one image is in more than one split"}
     manifest = Manifest(pd.DataFrame(ROWS, columns=COLUMNS), ["cat", "do\u200bg"], notes)
     assert str(Reading.of(manifest, data(tmp_path, "table"))) == (
-        "table labels.csv\n"
+        'table labels.csv: names joined by ";"\n'
         "  images: 4, in 4 files below img\n"
         "  splits: train 2, test 1, unlabelled 1\n"
         '  classes: 2: "cat", "do\\u200bg"\n'
-        '  labels: 1.00 an image, at most 2; 1 without any; 1 ignored (names joined by ";")\n'
+        "  labels: 1.00 an image, at most 2; 1 without any; 1 ignored\n"
         "  left out: 2 rows\n"
         "  warning: overlap: one image is in more than one split"
     )

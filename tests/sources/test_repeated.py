@@ -86,7 +86,7 @@ LABELS = st.lists(st.sampled_from(CLASSES), max_size=3)
 def test_joined_rows_equal_an_obvious_loop(cells: list[tuple[str, list[str], list[str]]]) -> None:
     frame = pd.DataFrame({"path": [path for path, _, _ in cells], "id": [str(n) for n in range(len(cells))]})
     labels, ignore = (Entries.of_lists([cell[column] for cell in cells]) for column in (1, 2))
-    rows, _ = merge_repeated_rows(Rows(frame, labels, ignore), "labels.csv", join=True)
+    rows, _ = merge_repeated_rows(Rows(frame, labels, ignore), "labels.csv", "all")
     expected: dict[str, tuple[set[str], set[str]]] = {}
     for path, own, other in cells:
         shown, left = expected.setdefault(path, (set(), set()))

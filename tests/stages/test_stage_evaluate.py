@@ -80,6 +80,20 @@ def test_writes_all_outputs_twice_the_same(project: Path, capsys: pytest.Capture
     assert metrics["mAP"]["all"] == pytest.approx(expected.mean(), abs=2e-6)
 
 
+def test_where_the_truth_is_known_the_result_is_measured_against_it(project: Path) -> None:
+    manifest = stage.read_manifest(stage.PREPARED)
+    true = [names[1:] for names in manifest.frame["labels"]]
+    write_manifest(Manifest(manifest.frame.assign(true=true), manifest.classes), stage.PREPARED)
+    stage.main()
+    known = stage.read_manifest(stage.PREPARED).true_labels("test")
+    assert known is not None
+    labels = np.where(manifest.ignored("test"), -1, known.astype(int))
+    paths = [stage.PREPARED / "images" / path for path in manifest.paths("test")]
+    expected = average_precision(load_classifier(Path("models/final")).predict(paths), labels)
+    measured = read_json(project / "metrics.json")["mAP"]["all"]
+    assert measured == pytest.approx(np.nanmean(expected), abs=2e-6)
+
+
 def test_a_failure_leaves_nothing_and_keeps_what_was_there(project: Path) -> None:
     (project / "data/prepared/images/00000.png").unlink()
     for n in range(60):

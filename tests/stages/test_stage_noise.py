@@ -51,6 +51,36 @@ def test_the_training_labels_are_those_of_the_library_call(manifest: Manifest, k
     assert facts["measured"] == measured_rates(true, given)
 
 
+def know_the_truth() -> np.ndarray:
+    """Have the table say what is true: of every third training image without its first label."""
+    table = pd.read_csv("mine/labels.csv", keep_default_na=False)
+    true = [names.partition(";")[2] if row % 3 == 0 else names for row, names in enumerate(table["labels"])]
+    table.assign(true=true).to_csv("mine/labels.csv", index=False)
+    prepare.main()
+    training = read_manifest(PREPARED).rows("train")
+    return np.array([[name in names for name in read_manifest(PREPARED).classes] for names in training["true"]])
+
+
+def test_without_noise_the_truth_is_what_the_source_knows() -> None:
+    expected = know_the_truth()
+    written = run("noise.kind=none")
+    manifest = read_manifest(PREPARED)
+    _, given, true = read_labels(NOISY, manifest)
+    assert true is not None
+    np.testing.assert_array_equal(true, expected)
+    np.testing.assert_array_equal(given, manifest.labels("train"))
+    assert (given != true).any()
+    assert written["noise.json"]["measured"] == measured_rates(true, given)
+
+
+def test_noise_on_top_of_a_known_truth_is_refused() -> None:
+    know_the_truth()
+    with pytest.raises(InputError) as caught:
+        run("noise.kind=mislabel")
+    assert caught.value.where == "params.yaml, noise.kind"
+    assert caught.value.found == "mislabel, and the data has true labels beside the given ones"
+
+
 def test_without_noise_the_truth_is_unknown(manifest: Manifest) -> None:
     run("noise.kind=none")
     _, given, true = read_labels(NOISY, manifest)

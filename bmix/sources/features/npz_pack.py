@@ -8,20 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
+from bmix.data.manifest import TRUE
+from bmix.sources.class_list import ClassList
 from bmix.sources.features.npz import Archive, open_npz
 from bmix.sources.features.pack import Pack, refuse_nothing
-from bmix.support.errors import InputError, nearest
+from bmix.sources.label_cells import CellRules, Entries, Labels
+from bmix.support.errors import InputError, nearest, quoted
+
+GIVEN, CLASS_NAMES = ("Y", "given"), ("classes", "label_names", "class_names")
 
 
 @contextmanager
-def open_npz_pack(path: Path) -> Iterator[Pack]:
+def open_npz_pack(path: Path, rules: CellRules, listed: ClassList | None) -> Iterator[Pack]:
     """Open an .npz of features; inside the block every fault of the file is an InputError."""
     with open_npz(path) as archive:
-        yield _pack(archive, str(path))
+        yield _pack(archive, str(path), rules, listed)
 
 
-def _pack(archive: Archive, where: str) -> Pack:
-    for name in ("X", "Y"):
+def _pack(archive: Archive, where: str, rules: CellRules, listed: ClassList | None) -> Pack:
+    given = next((name for name in GIVEN if name in archive.names), GIVEN[0])
+    for name in ("X", given):
         if name not in archive.names:
             raise InputError(
                 where,
@@ -36,8 +42,7 @@ def _pack(archive: Archive, where: str) -> Pack:
         )
     count, views, numbers = shape if len(shape) == 3 else (shape[0], 1, shape[1])
     refuse_nothing(where, (count, views, numbers))
-    labels_NK = _labels(archive.read("Y"), count, where)
-    classes = _class_names(archive, labels_NK.shape[1], where)
+    labels = _labels(archive, given, count, where, rules, listed)
     if "ids" in archive.names:
         ids = _texts(archive, "ids", count, where)
     else:
@@ -49,14 +54,42 @@ def _pack(archive: Archive, where: str) -> Pack:
 
     kept_type = np.dtype(np.float16 if dtype.kind == "f" and dtype.itemsize == 2 else np.float32)
     parts = _parts(archive, count, where)
-    return Pack(where, (count, views, numbers), kept_type, labels_NK, classes, ids, parts, chunks)
+    return Pack(where, (count, views, numbers), kept_type, labels, ids, parts, chunks)
 
 
-def _labels(labels_NK: np.ndarray, count: int, where: str) -> np.ndarray:
-    """Y as int8 (N, K) of 0, 1 and -1; InputError where it is anything else."""
+def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRules, listed: ClassList | None) -> Labels:
+    """The labels of Y under the names of the classes, and of `true`, where the archive has one."""
+    labels_NK = _cells(archive.read(given), given, count, where)
+    names = _class_names(archive, labels_NK.shape[1], where, listed)
+    notes = {} if given == GIVEN[0] else {"labels": f"array {given}"}
+    minus_one = rules.minus_one
+    if minus_one == "auto" and (labels_NK < 0).any() and not (labels_NK == 0).any():
+        minus_one, notes["-1"] = "absent", "absent, since no label is 0; data.minus_one says otherwise"
+    unknown = Entries.of_cells((labels_NK < 0) & (minus_one != "absent"), names)
+    true = None
+    if TRUE in archive.names:
+        true_NK = _cells(archive.read(TRUE), TRUE, count, where)
+        if true_NK.shape != labels_NK.shape or (true_NK < 0).any():
+            raise InputError(
+                f"{where}, {TRUE}",
+                f"{true_NK.shape}",
+                f"0 and 1 in the shape {labels_NK.shape} of {given}",
+                "save it so",
+            )
+        true = Entries.of_cells(true_NK == 1, names)
+    classes = listed.names if listed else names
+    if left := [name for name in names if name not in classes]:
+        notes["left alone"] = f"classes that are not listed: {quoted(left)}"
+        true = None if true is None else true.only(classes)
+    present = Entries.of_cells(labels_NK == 1, names).only(classes)
+    return Labels(present, unknown.only(classes), true, classes, True, "equal", notes)
+
+
+def _cells(labels_NK: np.ndarray, name: str, count: int, where: str) -> np.ndarray:
+    """An array of labels as int8 (N, K) of 0, 1 and -1; InputError where it is anything else."""
     if labels_NK.ndim != 2 or len(labels_NK) != count or labels_NK.shape[1] == 0 or labels_NK.dtype.kind not in "fiub":
         raise InputError(
-            f"{where}, Y",
+            f"{where}, {name}",
             f"{labels_NK.dtype} {labels_NK.shape}",
             f"0 and 1 in the shape ({count}, K), a row for each of X",
             "write a column per class and a row per instance",
@@ -67,21 +100,32 @@ def _labels(labels_NK: np.ndarray, count: int, where: str) -> np.ndarray:
         row, column = np.argwhere(wrong_NK)[0]
         raise InputError(
             f"{where}, row {row + 1}",
-            f"Y is {labels_NK[row, column]} in column {column + 1}",
+            f"{name} is {labels_NK[row, column]} in column {column + 1}",
             "0, 1, or -1 for a class that is neither present nor absent",
             "correct the label",
         )
     return labels_NK.astype(np.int8)
 
 
-def _class_names(archive: Archive, count: int, where: str) -> list[str]:
-    name = next((name for name in ("classes", "label_names") if name in archive.names), None)
+def _class_names(archive: Archive, count: int, where: str, listed: ClassList | None) -> list[str]:
+    """The names of all columns: the archive's own, else the listed ones, else their numbers."""
+    name = next((name for name in CLASS_NAMES if name in archive.names), None)
     if name is None:
-        return [str(column) for column in range(count)]
+        if listed and len(listed.names) != count:
+            found, expected = f"{len(listed.names)} classes are listed ({listed.note})", f"a name for each of {count}"
+            raise InputError("data.classes", found, expected, "list as many names as Y has columns, in their order")
+        return listed.names if listed else [str(column) for column in range(count)]
     classes = _texts(archive, name, count, where)
     repeated = [text for position, text in enumerate(classes) if text in classes[:position]]
     if repeated:
-        raise InputError(f"{where}, {name}", f'"{repeated[0]}" stands there twice', "each class once", "rename one")
+        raise InputError(f"{where}, {name}", f'"{repeated[0]}" is duplicated', "each class once", "rename one")
+    if listed and (absent := [text for text in listed.names if text not in classes]):
+        raise InputError(
+            "data.classes",
+            f"{quoted(absent)} is not in {name} of {where}",
+            f"one of {quoted(classes)}",
+            f"correct the list of classes.{nearest(absent[0], classes)}",
+        )
     return classes
 
 

@@ -1,36 +1,40 @@
-"""Features in a parquet table: a column of lists, or a column per number."""
+"""Features in a parquet table: a column of lists, or a column per number; labels as in any table."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bmix.data.manifest import label_matrix
+from bmix.sources.cells import Cells, origins
+from bmix.sources.class_list import ClassList
+from bmix.sources.column_names import find_roles, is_index, is_label_name, roles_note
 from bmix.sources.features.pack import Pack, refuse_nothing
-from bmix.support.errors import InputError, nearest
+from bmix.sources.label_cells import CellRules, Labels, read_labels
+from bmix.sources.table.files import class_names
+from bmix.support.errors import InputError, quoted
 
 if TYPE_CHECKING:
     import pyarrow
 
-KNOWN = ["id", "labels", "ignore", "split", "path"]
-DELIMITERS = [";", "|", ","]
+FEATURES = "features"
 TABLE_ROWS = 4096
 
 
 @contextmanager
-def open_parquet_pack(path: Path) -> Iterator[Pack]:
+def open_parquet_pack(path: Path, rules: CellRules, listed: ClassList | None) -> Iterator[Pack]:
     """Open a .parquet of features; inside the block every fault of the file is an InputError."""
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            yield _pack(file, str(path))
+            yield _pack(file, path, rules, listed)
     except InputError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -39,45 +43,32 @@ def open_parquet_pack(path: Path) -> Iterator[Pack]:
         ) from error
 
 
-def _pack(file: Any, where: str) -> Pack:
+def _pack(file: Any, path: Path, rules: CellRules, listed: ClassList | None) -> Pack:
+    where = str(path)
     schema = file.schema_arrow
-    columns = _feature_columns(schema, where)
-    if "labels" not in schema.names:
-        raise InputError(
-            where,
-            f"no column labels; columns found: {', '.join(schema.names)}",
-            "the features and labels, optional id, split, ignore",
-            f"rename or add the column.{nearest('labels', schema.names)}",
-        )
+    if len(set(schema.names)) != len(schema.names):
+        repeated = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise InputError(where, f"column {quoted([repeated])} is duplicated", "each column once", "remove one")
     count = file.metadata.num_rows
-    refuse_nothing(where, (count, 1, len(columns)))
-    cells = {name: file.read(columns=[name])[name].to_pylist() for name in KNOWN if name in schema.names}
-    delimiter = _delimiter([*cells["labels"], *cells.get("ignore", [])])
-    lists = {name: [_names(cell, delimiter) for cell in cells.get(name, [None] * count)] for name in KNOWN[1:3]}
-    classes = sorted({name for row in lists["labels"] for name in row})
-    _refuse_unknown(lists["ignore"], classes, where)
-    labels_NK = label_matrix(lists["labels"], classes).astype(np.int8)
-    ignored_NK = label_matrix(lists["ignore"], classes).astype(bool)
-    both = (labels_NK == 1) & ignored_NK
-    if both.any():
-        row, column = np.argwhere(both)[0]
-        raise InputError(
-            f"{where}, row {row + 1}", f'"{classes[column]}" in labels and in ignore', "one of them", "remove one"
-        )
-    labels_NK[ignored_NK] = -1
+    refuse_nothing(where, (count, 1, 1))
+    roles = find_roles([name for name in schema.names if _may_have_a_role(schema, name)], where, needs_path=False)
+    roles.pop("path", None)
+    columns, candidates = _columns(file, schema, roles, listed, where)
+    cells = _cells(file, path, roles, candidates)
+    labels = _told(read_labels(cells, rules, listed, where, candidates), roles, columns)
     ids = _filled(cells, "id", where) or [f"{row:0{len(str(count))}d}" for row in range(1, count + 1)]
     views, numbers = 1, len(columns)
     types = {schema.field(name).type for name in columns}
-    if columns == ["features"]:
+    if columns == [FEATURES]:
         first = next(file.iter_batches(1, columns=columns))
         views, numbers = _list_lengths(first.column(0), where)
-        types = {_value_type(schema.field("features").type)}
+        types = {_value_type(schema.field(FEATURES).type)}
     refuse_nothing(where, (count, views, numbers))
 
     def chunks() -> Iterator[np.ndarray]:
         start = 0
         for batch in file.iter_batches(TABLE_ROWS, columns=columns):
-            if columns == ["features"]:
+            if columns == [FEATURES]:
                 yield _list_values(batch.column(0), views, numbers, start, where)
             else:
                 values = [batch.column(name).to_numpy(zero_copy_only=False) for name in columns]
@@ -85,35 +76,86 @@ def _pack(file: Any, where: str) -> Pack:
             start += len(batch)
 
     kept_type = np.dtype(np.float16 if {str(one) for one in types} == {"halffloat"} else np.float32)
-    return Pack(
-        where, (count, views, numbers), kept_type, labels_NK, classes, ids, _filled(cells, "split", where), chunks
-    )
+    return Pack(where, (count, views, numbers), kept_type, labels, ids, _filled(cells, "split", where), chunks)
 
 
-def _feature_columns(schema: pyarrow.Schema, where: str) -> list[str]:
-    """The one column of lists, or the columns of numbers in their order."""
-    import pyarrow.types as kinds
+def _columns(
+    file: Any, schema: pyarrow.Schema, roles: dict[str, str], listed: ClassList | None, where: str
+) -> tuple[list[str], list[str]]:
+    """The column of lists, or the columns of numbers in their order; and the columns that may be one of a class each.
 
-    if "features" in schema.names:
-        return ["features"]
-
-    def numeric(name: str) -> bool:
-        kind = schema.field(name).type
-        return bool(kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind))
-
-    numbered = sorted((name for name in schema.names if re.fullmatch(r"f\d+", name)), key=lambda name: int(name[1:]))
-    columns = numbered or [name for name in schema.names if name not in KNOWN and numeric(name)]
-    if not columns or not all(numeric(name) for name in columns) or len(set(schema.names)) != len(schema.names):
+    Where neither a column of labels nor the names of columns tell the two apart, listed columns are classes, and
+    without a list those that hold nothing but 0, 1, -1 or true and false.
+    """
+    free = [name for name in schema.names if name not in roles.values() and not is_index(name)]
+    numeric = [name for name in free if _is_numeric(schema, name)]
+    numbered = sorted((name for name in numeric if re.fullmatch(r"f\d+", name)), key=lambda name: int(name[1:]))
+    if FEATURES in schema.names:
+        columns, candidates = [FEATURES], [name for name in free if name != FEATURES]
+    elif numbered:
+        columns, candidates = numbered, [name for name in free if name not in numbered]
+    elif "labels" in roles:
+        columns, candidates = numeric, [name for name in free if name not in numeric]
+    else:
+        names = set(listed.names) if listed else {name for name in numeric if _is_binary(file, name)}
+        columns = [name for name in numeric if name not in names]
+        candidates = [name for name in free if name not in columns]
+    if not columns:
         raise InputError(
             where,
-            f"no features among the columns {', '.join(schema.names)}",
+            f"no features among the columns {quoted(schema.names)}",
             "a column features of lists, or columns of numbers, each with a name of its own",
-            "write the features as such",
+            "write the features as such; where they are 0 and 1 like the labels, list the classes in data.classes",
         )
     absent = [f"f{number}" for number in range(len(numbered)) if f"f{number}" not in numbered]
-    if absent:
+    if columns == numbered and absent:
         raise InputError(where, f"no column {absent[0]}", f"f0 to f{len(numbered) - 1}", "write every column")
-    return columns
+    return columns, candidates
+
+
+def _cells(file: Any, path: Path, roles: dict[str, str], candidates: list[str]) -> Cells:
+    """The columns with a role, and those that may be one of a class each where there is no column of labels."""
+    names = list(file.schema_arrow.names)
+    wanted = [
+        name for name in names if name in roles.values() or (name in candidates and roles.get("labels") != "labels")
+    ]
+    table = file.read(columns=wanted)
+    places = origins(path, "row", np.arange(1, len(table) + 1))
+    return Cells(table, places, names, roles, roles_note(roles), class_names(file.schema_arrow))
+
+
+def _told(labels: Labels, roles: dict[str, str], columns: list[str]) -> Labels:
+    """The labels with a note on columns under another name, and on which columns of numbers are features."""
+    notes = dict(labels.notes)
+    if form := roles_note(roles):
+        notes["form"] = form
+    if columns != [FEATURES] and not all(re.fullmatch(r"f\d+", name) for name in columns):
+        rest = "" if "labels" in roles else ", since they hold other values than 0 and 1 or are not listed as classes"
+        notes["numbers"] = f"columns {quoted(columns)}{rest}"
+    return replace(labels, notes=notes)
+
+
+def _may_have_a_role(schema: pyarrow.Schema, name: str) -> bool:
+    """Whether a column can be anything but a number of the features: phase or target may be the name of one."""
+    from pyarrow import types as kinds
+
+    kind = schema.field(name).type
+    if name in ("id", "split", "labels", "ignore", "true") or not _is_numeric(schema, name):
+        return True
+    return bool(kinds.is_integer(kind)) and is_label_name(name)
+
+
+def _is_numeric(schema: pyarrow.Schema, name: str) -> bool:
+    from pyarrow import types as kinds
+
+    kind = schema.field(name).type
+    return bool(kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind))
+
+
+def _is_binary(file: Any, name: str) -> bool:
+    """Whether a column of numbers holds nothing but 0, 1 and -1, or true and false, and gaps."""
+    values = np.asarray(file.read(columns=[name])[name].drop_null().cast("float64"))
+    return bool(np.isin(values, (0, 1, -1)).all())
 
 
 def _value_type(kind: pyarrow.DataType) -> pyarrow.DataType:
@@ -153,37 +195,11 @@ def _list_values(column: pyarrow.Array, views: int, numbers: int, start: int, wh
     return values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(count, views, numbers)
 
 
-def _delimiter(cells: list[Any]) -> str:
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    return next((sign for sign in DELIMITERS if any(sign in text for text in texts)), "")
-
-
-def _names(cell: Any, delimiter: str) -> list[str]:
-    if cell is None:
-        return []
-    parts = [str(name) for name in cell if name is not None] if isinstance(cell, list) else [str(cell)]
-    if isinstance(cell, str) and delimiter:
-        parts = cell.split(delimiter)
-    return [name for part in parts if (name := part.strip())]
-
-
-def _refuse_unknown(lists: list[list[str]], classes: list[str], where: str) -> None:
-    known = set(classes)
-    for position, row in enumerate(lists):
-        if unknown := [name for name in row if name not in known]:
-            raise InputError(
-                f"{where}, row {position + 1}",
-                f'ignore: "{unknown[0]}" is the label of no row',
-                "a class that some row is labelled with",
-                f"correct the name.{nearest(unknown[0], classes)}",
-            )
-
-
-def _filled(cells: dict[str, list[Any]], name: str, where: str) -> list[str] | None:
+def _filled(cells: Cells, role: str, where: str) -> list[str] | None:
     """A column of text without blanks around it, None where there is no such column."""
-    if name not in cells:
+    if not cells.has(role):
         return None
-    texts = ["" if cell is None else str(cell).strip() for cell in cells[name]]
+    texts = ["" if cell is None else str(cell).strip() for cell in cells.column(role).to_pylist()]
     if "" in texts:
-        raise InputError(f"{where}, row {texts.index('') + 1}", f"{name} is empty", f"a {name} in every row", "fill it")
+        raise InputError(f"{where}, row {texts.index('') + 1}", f"{role} is empty", f"a {role} in every row", "fill it")
     return texts

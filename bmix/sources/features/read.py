@@ -1,10 +1,10 @@
 """Features instead of images: an .npz or .parquet with a row per instance, V stored views of D numbers each.
 
-npz: `X` (N, D) or (N, V, D), numbers; `Y` (N, K) of 0, 1 and -1 for ignored; the class names in `classes` or
-`label_names` (else "0", "1", ...); optional `ids`; optional `split`, text, or whole numbers that count in
-`split_names`; or `n_train`: so many rows are train, those after them test.
-parquet: the numbers in a column `features` (lists of one length, or lists of V such lists), or in columns f0, f1, ...,
-or in all numeric columns that are not known ones; `labels` as in a table; optional `id`, `split` and `ignore`.
+npz: `X` (N, D) or (N, V, D), numbers; `Y` (N, K) of 0, 1 and -1; the class names in `classes` or `label_names` (else
+"0", "1", ...); optional `ids`; optional `split`, text, or whole numbers that count in `split_names`; or `n_train`: so
+many rows are train, those after them test; optional `true`, as Y: what is true where Y is given.
+parquet: the numbers in a column `features` (lists of one length, or lists of V such lists), in columns f0, f1, ..., or
+in all other columns of numbers; labels as in a table, optional `id`, `split`, `ignore` and `true`.
 View 0 is the plain one, which the audit and the evaluation see.
 """
 
@@ -19,67 +19,65 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest, label_lists, quoted
+from bmix.data.manifest import COLUMNS, FEATURES_FILE, TRUE, Manifest
+from bmix.sources.class_list import ClassList
 from bmix.sources.features.files import open_pack
 from bmix.sources.features.pack import Pack
-from bmix.sources.split_map import refuse_unknown_parts
-from bmix.sources.stratify import stratified_splits
+from bmix.sources.label_cells import CellRules
+from bmix.sources.rows import Rows, in_splits, mapped
 from bmix.support.errors import InputError
 from bmix.support.files import replaced
 
+PLAIN = CellRules()
+
 
 def read_features(
-    path: Path, split_of: dict[str, str], seed: int, folder: Path | None, empty: str = "keep"
+    path: Path,
+    split_of: dict[str, str],
+    seed: int,
+    folder: Path | None,
+    empty: str = "keep",
+    rules: CellRules = PLAIN,
+    listed: ClassList | None = None,
 ) -> Manifest:
     """Read a file of features into a manifest, with the digest of every row's numbers (BLAKE2b, 16 hex digits).
 
     split_of: part -> split, parts being the file's values for `split`; rows of other parts are left out. Empty: the
-    values are split names, and a file without any is split by `seed`, stratified by the labels.
+    values are split names or usual for them, and a file without any is split by `seed`, stratified by the labels.
     folder: where FEATURES_FILE is written, equal input giving equal bytes; None: nothing is written, all is checked.
     empty: `drop` leaves out rows without a label, those of split unlabelled aside.
+    rules: how cells of labels are read. listed: the classes that somebody listed.
     The features are never held as a whole. Raises InputError for a file that is missing, corrupt or holds Python
     objects, for shapes and lengths that do not fit together, rows of several lengths, a number that is not finite
-    in the type it is stored in, and labels other than 0, 1 and -1.
+    in the type it is stored in, and labels that cannot be read.
     """
-    with open_pack(path) as pack:
-        _, views, numbers = pack.shape
+    with open_pack(path, rules, listed) as pack:
+        count, views, numbers = pack.shape
         notes = {"features": f"{views} stored view{'s' * (views > 1)} of {numbers} numbers, {pack.dtype}"}
-        split_N = _splits(pack, split_of, seed, notes)
-        kept_N = split_N != ""
+        notes |= {"classes": listed.note} if listed else {}
+        notes |= pack.labels.notes
+        rows = Rows(pack.frame(), pack.labels.labels, pack.labels.ignore, pack.labels.true)
+        rows = mapped(rows, split_of, str(path), notes)
+        rows, classes = in_splits(rows, pack.labels.classes, seed, str(path), notes)
         if empty == "drop":
-            empty_N = kept_N & (split_N != "unlabelled") & ~(pack.labels_NK == 1).any(1)
-            notes |= {"empty": f"{empty_N.sum()} rows without a label left out"} if empty_N.any() else {}
-            kept_N &= ~empty_N
+            rows = _with_labels(rows, notes)
+        kept_N = np.zeros(count, bool)
+        kept_N[rows.frame["row"]] = True
         digests = _copy_rows(pack, kept_N, folder)
-    rows = np.flatnonzero(kept_N)
-    labels_NK = np.where((split_N == "unlabelled")[:, None], np.int8(0), pack.labels_NK)[rows]
-    frame = pd.DataFrame(
-        {
-            "id": pd.Series([pack.ids[row] for row in rows], dtype=object),
-            "path": FEATURES_FILE,
-            "split": pd.Series(split_N[rows], dtype=object),
-            "labels": pd.Series(label_lists(labels_NK == 1, pack.classes), dtype=object),
-            "ignore": pd.Series(label_lists(labels_NK == -1, pack.classes), dtype=object),
-            "digest": pd.Series(digests, dtype=object),
-        }
+    # Plain objects, as a table of text has them, whatever pandas makes of texts.
+    frame = rows.with_lists(classes).assign(
+        path=FEATURES_FILE, digest=pd.Series(digests, index=rows.frame.index, dtype=object)
     )
-    frame.index = pd.Index([f"{path}, row {row + 1}" for row in rows], name="origin", dtype=object)
-    return Manifest(frame[COLUMNS], pack.classes, notes)
+    columns = COLUMNS if rows.true is None else [*COLUMNS, TRUE]
+    return Manifest(frame[columns], classes, notes, classes_listed=pack.labels.certain)
 
 
-def _splits(pack: Pack, split_of: dict[str, str], seed: int, notes: dict[str, str]) -> np.ndarray:
-    """The split of each row, object (N,), '' where the row is left out."""
-    parts = sorted(set(pack.parts or []))
-    refuse_unknown_parts(split_of, parts, pack.where)
-    if pack.parts is None:
-        notes["splits"] = f"drawn for data.seed {seed}, stratified by the labels"
-        rows, columns = np.nonzero(pack.labels_NK == 1)
-        return stratified_splits(rows, columns, (len(pack.labels_NK), len(pack.classes)), seed)
-    if not split_of:
-        return np.array(pack.parts, dtype=object)
-    if left_out := [part for part in parts if part not in split_of]:
-        notes["splits"] = f"left out: {quoted(left_out)}"
-    return np.array([split_of.get(part, "") for part in pack.parts], dtype=object)
+def _with_labels(rows: Rows, notes: dict[str, str]) -> Rows:
+    count_N = np.bincount(rows.labels.rows, minlength=len(rows.frame))
+    empty_N = (count_N == 0) & (rows.frame["split"] != "unlabelled").to_numpy()
+    if empty_N.any():
+        notes["empty"] = f"{empty_N.sum()} rows without a label left out"
+    return rows.at(~empty_N)
 
 
 def _copy_rows(pack: Pack, kept_N: np.ndarray, folder: Path | None) -> list[str]:

@@ -56,6 +56,18 @@ class Entries:
         flat = np.array(self._order(classes), dtype=object)[columns].tolist()
         return [flat[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
+    def and_those(self, other: Entries) -> Entries:
+        """The entries of both."""
+        names = list(dict.fromkeys([*self.names, *other.names]))
+        codes = [entries.renumbered(names).codes for entries in (self, other)]
+        return Entries(np.concatenate([self.rows, other.rows]), np.concatenate(codes), names)
+
+    @classmethod
+    def of_cells(cls, cells_NK: np.ndarray, names: list[str]) -> Entries:
+        """The entries of bool (N, K), columns in the order of names."""
+        rows, columns = np.nonzero(cells_NK)
+        return cls(rows, columns, names)
+
     @classmethod
     def of_lists(cls, lists: Iterable[list[str]]) -> Entries:
         """The entries of a list of names per row."""
@@ -64,6 +76,12 @@ class Entries:
         lengths_N = np.fromiter(map(len, lists), np.int64, len(lists))
         return cls(np.repeat(np.arange(len(lists)), lengths_N), codes.astype(np.int64), list(names))
 
+    def renumbered(self, names: list[str]) -> Entries:
+        """The same entries, with codes into these names, among which all of theirs are."""
+        code_of = {name: code for code, name in enumerate(names)}
+        codes = np.array([code_of.get(name, -1) for name in self.names], np.int64)[self.codes]
+        return Entries(self.rows, codes, names)
+
     def joined(self, target_N: np.ndarray) -> Entries:
         """The entries of rows that become one, int (N,) saying which; a pair may be duplicated afterwards."""
         return Entries(target_N[self.rows], self.codes, self.names)
@@ -71,11 +89,7 @@ class Entries:
     def minus(self, other: Entries) -> Entries:
         """The pairs that the other does not have."""
         names = list(dict.fromkeys([*self.names, *other.names]))
-        code_of = {name: code for code, name in enumerate(names)}
-        keys, others = (
-            entries.rows * len(names) + np.array([code_of[name] for name in entries.names], np.int64)[entries.codes]
-            for entries in (self, other)
-        )
+        keys, others = (entries.rows * len(names) + entries.renumbered(names).codes for entries in (self, other))
         kept = ~np.isin(keys, others)
         return Entries(self.rows[kept], self.codes[kept], self.names)
 

@@ -1,44 +1,24 @@
-"""Columns of cells as a table's file holds them, in batches of rows."""
+"""Columns of cells that grow while a file of text is read, by batches of rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bmix.sources.cells import Cells, origins
 from bmix.support.errors import InputError
 
-TEXT_COLUMNS = ["path", "id", "split"]
-LABEL_COLUMNS = ["labels", "ignore"]
-KNOWN = [*TEXT_COLUMNS, *LABEL_COLUMNS]
-
-# Few values repeat in most columns beside the known ones; a batch of this size can be numbered in 16 bits.
+# Few values repeat in most columns without a role; a batch of this size can be numbered in 16 bits.
 BATCH = 32_767
 _CODED = pa.dictionary(pa.int16(), pa.string())
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The rows of a table.
-
-    columns: the known columns, and all the others only where there is no column `labels`. Cells of CSV and TSV are
-    text, those of JSONL text or, in labels and ignore, lists; those of parquet have the types of the file.
-    origins: str index named `origin`: the file and the line where a row ends, or its number in parquet.
-    names: every column of the file, in its order.
-    """
-
-    columns: pa.Table
-    origins: pd.Index
-    names: list[str]
-
-
 class Columns:
-    """Columns of cells that grow by batches of rows, with the line of each row."""
+    """Columns of cells, with the line of each row."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
@@ -69,6 +49,8 @@ class Columns:
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()
         text = pc.list_flatten(cells) if pa.types.is_list(cells.type) else cells
+        if not pa.types.is_string(text.type):
+            return
         faulty = pc.match_substring(text, "\0")
         if pc.any(faulty).as_py():
             rows = pc.list_parent_indices(cells) if text is not cells else pa.array(range(len(cells)))
@@ -80,11 +62,12 @@ class Columns:
                 "save the table as UTF-8 text anew, or remove the character",
             )
 
-    def cells(self, all_names: list[str]) -> Cells:
-        """All rows. all_names: every column of the file."""
+    def cells(self, all_names: list[str], roles: dict[str, str], form: str = "") -> Cells:
+        """All rows, with what is known of the file: every column, the roles, and how it is written."""
         columns = [_joined(self.chunks[position]) for position in range(len(self.names))]
         lines = np.concatenate([np.zeros(0, np.int64), *self.lines])
-        return Cells(pa.table(columns, names=self.names), origins(self.path, "line", lines), all_names)
+        here = {role: name for role, name in roles.items() if name in self.names}
+        return Cells(pa.table(columns, names=self.names), origins(self.path, "line", lines), all_names, here, form)
 
 
 def _joined(chunks: list[pa.Array]) -> pa.ChunkedArray:
@@ -93,14 +76,6 @@ def _joined(chunks: list[pa.Array]) -> pa.ChunkedArray:
     return pa.chunked_array(
         [chunk if not pa.types.is_null(chunk.type) else pa.nulls(len(chunk), kind) for chunk in chunks], kind
     )
-
-
-def origins(path: Path, unit: str, numbers: np.ndarray) -> pd.Index:
-    """Where each row was read, e.g. `labels.csv, line 2`, as a str index named `origin`."""
-    # A name that is no UTF-8 is shown with replacement characters.
-    prefix = pa.scalar(f"{str(path).encode(errors='replace').decode()}, {unit} ")
-    places = pc.binary_join_element_wise(prefix, pa.array(numbers).cast(pa.string()), "")
-    return pd.Index(places.to_pandas(), dtype="str", name="origin")
 
 
 def text_array(values: Any, coded: bool) -> pa.Array:

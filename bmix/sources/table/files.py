@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bmix.sources.table.columns import BATCH, KNOWN, Cells, Columns, origins, text_array
+from bmix.sources.cells import Cells, origins
+from bmix.sources.column_names import find_roles, is_index, roles_note
+from bmix.sources.table.columns import BATCH, Columns, text_array
 from bmix.sources.table.jsonl import read_jsonl
 from bmix.support.errors import InputError
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "|"}
 FORMATS = {".csv": "CSV", ".tsv": "TSV", ".tab": "TSV", ".parquet": "parquet", ".jsonl": "JSONL", ".ndjson": "JSONL"}
+_EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""The first line by which Excel says what separates the columns."""
 
 
 def read_cells(path: Path) -> Cells:
@@ -30,19 +39,21 @@ def read_cells(path: Path) -> Cells:
     if suffix == ".parquet":
         return _read_parquet(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="" if suffix in DELIMITERS else None) as file:
-            return _read_csv(file, path, DELIMITERS[suffix]) if suffix in DELIMITERS else read_jsonl(file, path)
+        with path.open(encoding="utf-8-sig", newline="" if suffix in SEPARATORS else None) as file:
+            return _read_csv(file, path, SEPARATORS[suffix]) if suffix in SEPARATORS else read_jsonl(file, path)
     except UnicodeDecodeError as error:
         raise encoding_error(path) from error
     except OSError as error:
         raise InputError(str(path), f"not readable: {error}", "a file of text", "check the file") from error
 
 
-def _read_csv(file: TextIO, path: Path, delimiter: str) -> Cells:
-    """The cells as text. Byte order mark, Windows line ends and blank lines are accepted."""
-    reader = csv.reader(file, strict=True, delimiter=delimiter)
+def _read_csv(file: TextIO, path: Path, usual: str) -> Cells:
+    """The cells as text. Byte order mark, Windows line ends, blank lines and another separator are accepted."""
+    lines, separator, skipped = _separator(file, path, usual)
+    reader = csv.reader(lines, strict=True, delimiter=separator)
     header: list[str] = []
     wanted: list[int] = []
+    roles: dict[str, str] = {}
     columns = Columns(path, [])
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -50,7 +61,8 @@ def _read_csv(file: TextIO, path: Path, delimiter: str) -> Cells:
     def flush() -> None:
         if rows:
             cells = list(zip(*rows, strict=True))
-            batch = {i: text_array(cells[at], coded=header[at] not in KNOWN) for i, at in enumerate(wanted)}
+            named = roles.values()
+            batch = {i: text_array(cells[at], coded=header[at] not in named) for i, at in enumerate(wanted)}
             columns.add(batch, numbers)
             rows.clear()
             numbers.clear()
@@ -58,61 +70,125 @@ def _read_csv(file: TextIO, path: Path, delimiter: str) -> Cells:
     start = 1
     try:
         header = [name.strip() for name in next(reader, [])]
-        _refuse_repeated(header, path)
-        wanted = [i for i, name in enumerate(header) if name in KNOWN or (name and "labels" not in header)]
+        roles = find_roles(header, str(path))
+        _refuse_repeated(header, roles, path)
+        wanted = [position for position, name in enumerate(header) if _is_wanted(name, roles)]
         columns = Columns(path, [header[position] for position in wanted])
         start = reader.line_num + 1
         for row in reader:
             if row and len(row) != len(header):
-                raise _ragged(f"{path}, line {reader.line_num}", len(row), len(header), delimiter)
+                raise _ragged(f"{path}, line {reader.line_num + skipped}", len(row), len(header), separator)
             if row:
                 rows.append(row)
-                numbers.append(reader.line_num)
+                numbers.append(reader.line_num + skipped)
                 if len(rows) == BATCH:
                     flush()
             start = reader.line_num + 1
     except csv.Error as error:
         name = FORMATS[path.suffix.lower()]
         raise InputError(
-            f"{path}, line {start}",
+            f"{path}, line {start + skipped}",
             f"not readable as {name}: {error}",
             f"{name} in UTF-8; a quote that opens a cell closes it in the same row",
             'look in this row and below it for a quote that is not closed, and write " inside a quoted cell as ""',
         ) from error
     flush()
-    return columns.cells(header)
+    form = [f"columns separated by {SEPARATOR_NAMES.get(separator, separator)}"] if separator != usual else []
+    form += [note] if (note := roles_note(roles)) else []
+    return columns.cells(header, roles, ", ".join(form))
 
 
-def _ragged(where: str, found: int, expected: int, delimiter: str) -> InputError:
-    between, example = ("tabs", "cat\tdog") if delimiter == "\t" else ("commas", "cat,dog")
+def _separator(file: TextIO, path: Path, usual: str) -> tuple[Iterator[str], str, int]:
+    """All lines, what separates the cells, and how many lines before these were taken off.
+
+    The usual separator, unless another one alone makes a column of paths out of the first line.
+    """
+    first = next(file, "")
+    if told := _EXCEL.fullmatch(first):
+        return file, told[1], 1
+    lines = chain([first], file)
+    for separator in (usual, *(other for other in SEPARATOR_NAMES if other != usual)):
+        names = [name.strip().strip('"') for name in first.rstrip("\r\n").split(separator)]
+        if len(names) > 1 and "path" in _roles_or_none(names, path):
+            return lines, separator, 0
+    return lines, usual, 0
+
+
+def _roles_or_none(names: list[str], path: Path) -> dict[str, str]:
+    try:
+        return find_roles(names, str(path))
+    except InputError:
+        # Two columns that may be the path are columns, separated rightly.
+        return {"path": ""}
+
+
+def _is_wanted(name: str, roles: dict[str, str]) -> bool:
+    """Whether a column's cells are kept: those with a role, and all others where the labels may be among them."""
+    return name in roles.values() or (roles.get("labels") != "labels" and not is_index(name))
+
+
+def _ragged(where: str, found: int, expected: int, separator: str) -> InputError:
+    between = SEPARATOR_NAMES.get(separator, separator)
     return InputError(
         where,
         f"{found} cells",
         f"{expected}, as in the header",
-        f'add or remove {between}; put a cell that holds {between} in quotes: "{example}"',
+        f'add or remove {between}; put a cell that holds {between} in quotes: "cat{separator}dog"',
     )
 
 
-def _refuse_repeated(names: list[str], path: Path) -> None:
-    compared = KNOWN if "labels" in names else [name for name in names if name]
-    repeated = [name for name in compared if names.count(name) > 1]
+def _refuse_repeated(names: list[str], roles: dict[str, str], path: Path) -> None:
+    repeated = [name for name in names if _is_wanted(name, roles) and names.count(name) > 1]
     if repeated:
-        raise InputError(str(path), f"column {repeated[0]} stands there twice", "each column once", "remove one")
+        raise InputError(str(path), f"column {repeated[0]} is duplicated", "each column once", "remove one")
 
 
 def _read_parquet(path: Path) -> Cells:
     try:
-        names = list(pq.read_schema(path).names)
-        _refuse_repeated(names, path)
-        # pandas stores an index without a name under such a one.
-        others = [] if "labels" in names else [name for name in names if not name.startswith("__index_level_")]
-        table = pq.read_table(path, columns=[name for name in names if name in KNOWN or name in others])
+        schema = pq.read_schema(path)
+        names = list(schema.names)
+        roles = find_roles(names, str(path))
+        _refuse_repeated(names, roles, path)
+        _refuse_pictures(schema, roles, path)
+        table = pq.read_table(path, columns=[name for name in names if _is_wanted(name, roles)])
         table.validate(full=True)
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(str(path), f"not readable as parquet: {error}", "a parquet file", "write it anew") from error
-    return Cells(table, origins(path, "row", np.arange(1, len(table) + 1)), names)
+    places = origins(path, "row", np.arange(1, len(table) + 1))
+    return Cells(table, places, names, roles, roles_note(roles), class_names(schema))
+
+
+def _refuse_pictures(schema: pa.Schema, roles: dict[str, str], path: Path) -> None:
+    """InputError where the pictures themselves are in the file, as Hugging Face writes them."""
+    kind = schema.field(roles["path"]).type if "path" in roles else None
+    inside = kind is not None and pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    if kind is not None and (inside or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise InputError(
+            str(path),
+            f"column {roles['path']} holds the pictures themselves, not their paths",
+            "paths of image files below data.root",
+            "write each picture to a file and its path into the column: docs/data.md shows how, in seven lines",
+        )
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Column -> the names that its numbers count in, as Hugging Face's datasets notes them in a parquet file."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {column: names for column, feature in features.items() if (names := _names_of(feature))}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def _names_of(feature: Any) -> list[str]:
+    """The names of a ClassLabel, or of a list of them."""
+    if isinstance(feature, list):
+        feature = feature[0] if feature else {}
+    feature = feature.get("feature", feature)
+    names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def encoding_error(path: Path) -> InputError:

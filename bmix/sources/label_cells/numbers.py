@@ -1,0 +1,68 @@
+"""Lists of numbers in label cells: a 0 or 1 for every class, or the numbers of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bmix.sources.label_cells.entries import NONE, Entries
+from bmix.support.errors import InputError
+
+
+def of_number_lists(
+    column: pa.ChunkedArray, classes: list[str], origins: pd.Index, name: str
+) -> tuple[Entries, Entries, str]:
+    """The labels and the cells of -1 in lists of numbers, and how they were read.
+
+    classes: as somebody listed them; [] where nobody did. Lists of one length with nothing but 0, 1 and -1 hold a value
+    for each class, where so many classes are listed. Whole numbers count in the listed classes where these are no
+    numbers themselves; else they are names. Raises InputError for lists of 0 and 1 without listed classes, and for
+    other numbers.
+    """
+    lengths_N = np.asarray(pc.list_value_length(column).fill_null(0))
+    values_M = _values(column, lengths_N, origins, name)
+    rows_M = np.repeat(np.arange(len(lengths_N)), lengths_N)
+    given = lengths_N[np.asarray(column.is_valid())]
+    length = int(given[0]) if len(given) else 0
+    if length > 1 and (given == length).all() and np.isin(values_M, (0, 1, -1)).all() and (values_M < 1).any():
+        if len(classes) != length:
+            raise _nameless(name, length, classes, origins)
+        columns_M = np.arange(len(values_M)) % length
+        marked = [Entries(rows_M[values_M == value], columns_M[values_M == value], classes) for value in (1, -1)]
+        return marked[0], marked[1], f"lists of {length} values 0 and 1, in the order of the listed classes"
+    if not (values_M % 1 == 0).all():
+        row = rows_M[np.flatnonzero(values_M % 1 != 0)[0]]
+        raise InputError(str(origins[row]), f"{name} holds {values_M[values_M % 1 != 0][0]}", "names", "write names")
+    return *of_numbers(rows_M, values_M.astype(np.int64), classes), "numbers of classes"
+
+
+def of_numbers(rows_M: np.ndarray, values_M: np.ndarray, classes: list[str]) -> tuple[Entries, Entries]:
+    """The entries of whole numbers, which count in the listed classes where these are no numbers themselves."""
+    codes_M, numbers = pd.factorize(values_M)
+    counted = bool(classes) and not any(name.lstrip("-").isdecimal() for name in classes)
+    if counted and all(0 <= number < len(classes) for number in numbers):
+        return Entries(rows_M, values_M, classes), NONE
+    return Entries(rows_M, codes_M.astype(np.int64), [str(number) for number in numbers]), NONE
+
+
+def _values(column: pa.ChunkedArray, lengths_N: np.ndarray, origins: pd.Index, name: str) -> np.ndarray:
+    """All numbers in one array, float64; InputError for one that is missing or infinite."""
+    flat = pc.list_flatten(column)
+    values_M = np.asarray(flat.cast(pa.float64()).fill_null(np.nan), np.float64)
+    if not np.isfinite(values_M).all():
+        rows_M = np.repeat(np.arange(len(lengths_N)), lengths_N)
+        row = int(rows_M[np.flatnonzero(~np.isfinite(values_M))[0]])
+        raise InputError(str(origins[row]), f"{name} holds a number that is missing", "0 or 1", "correct the list")
+    return values_M
+
+
+def _nameless(name: str, length: int, classes: list[str], origins: pd.Index) -> InputError:
+    named = f", and {len(classes)} classes are listed" if classes else ", and nothing says which classes these are"
+    return InputError(
+        str(origins[0]),
+        f"{name} holds lists of {length} values 0 and 1{named}",
+        "the names of an image's classes, or the names of all classes in the order of the lists",
+        f"list the {length} classes in data.classes, e.g. data.classes=cat,dog,owl, or in classes.txt in data.root",
+    )
