@@ -63,11 +63,13 @@ def _voc(data: DataParams, _images_folder: Path | None) -> Manifest:
 
 
 def _coco(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.sources.class_list import class_list
     from bmix.sources.coco.read import read_coco
     from bmix.sources.split_map import parse_splits
 
     _refuse_missing_root(data)
-    return read_coco(Path(data.path), Path(data.root), parse_splits(data.splits), data.crowd)
+    path, root = Path(data.path), Path(data.root)
+    return read_coco(path, root, parse_splits(data.splits), data.crowd, class_list(data.classes, root))
 
 
 def _deepfashion(data: DataParams, _images_folder: Path | None) -> Manifest:

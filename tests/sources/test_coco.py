@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.data.manifest import COLUMNS, Manifest, label_lists, validate
+from bmix.sources.class_list import ClassList
 from bmix.sources.coco.read import read_coco
+from bmix.sources.draw import with_drawn_splits
 from bmix.sources.facts import facts
 from bmix.sources.verify import verify
 from bmix.support.errors import InputError
@@ -124,11 +126,11 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c["images"][1].pop("file_name"), ", images[1] (id 23)", 'no key "file_name", but "lic'),
         (lambda c: c["images"][1].update(file_name="/etc/passwd"), ", images[1] (id 23)", "is absolute"),
         (lambda c: c["images"][1].update(file_name="../../x.jpg"), ", images[1] (id 23)", "may leave the root"),
-        (lambda c: c["images"][0].update(id="16"), ", images[0]", 'id "16"'),
+        (lambda c: c["images"][0].update(id=""), ", images[0] (id \"\")", 'id ""'),
+        (lambda c: c["images"][0].update(id=1.5), ", images[0]", "id 1.5"),
         (lambda c: c["images"][0].update(id=True), ", images[0]", "id true"),
-        (lambda c: c["images"].append(c["images"][0]), ", images[32] (id 16)", 'id "16" was already used'),
+        (lambda c: c["images"].append({"id": 16, "file_name": "x.jpg"}), ", images[32] (id 16)", 'id "16" was already'),
         (lambda c: c["categories"].clear(), ", categories", "an empty list"),
-        (lambda c: c["categories"][1].update(name="dog"), ", categories[1] (id 1)", 'name "dog", as in categories[0]'),
         (lambda c: c["categories"][1].update(id=18), ", categories[1] (id 18)", "id 18, as in categories[0]"),
         (lambda c: c["categories"][1].update(name=" "), ", categories[1] (id 1)", "name is empty"),
         (lambda c: c["annotations"][3].update(image_id=1), ", annotations[3] (id 4)", "image_id 1 is not in images"),
@@ -181,17 +183,264 @@ def test_categories_must_agree_between_parts(tmp_path: Path) -> None:
     assert error.found == f'id 18 is "cow"; in {annotations}/instances_train2014.json it is "dog"'
 
 
-def test_a_wrong_folder_is_answered_with_the_right_one(tmp_path: Path) -> None:
+def test_a_folder_without_annotations_or_training_images_is_refused(tmp_path: Path) -> None:
     annotations = write_coco(tmp_path / "coco")
-    coco = tmp_path / "coco"
-    assert refusal(coco).remedy == f"set data.path to {annotations}"
-    assert refusal(tmp_path / "none").found == f"{tmp_path}/none is not a folder"
-    assert refusal(annotations, root=coco / "train2014").remedy == f"set data.root to {coco}"
-    assert "leave train2014 out" in refusal(annotations, root=tmp_path).remedy
-    (coco / "images").mkdir()
-    (coco / "train2014").rename(coco / "images" / "train2014")
-    assert refusal(annotations).remedy == f"set data.root to {coco}/images"
-    assert "no part train" in refusal(write_coco(tmp_path / "other", {"minitrain": 8})).found
+    assert refusal(tmp_path / "none").found == f"{tmp_path}/none is not a file or folder"
+    assert "holds no instances_PART.json" in refusal(tmp_path / "coco" / "train2014").found
+    assert "leave train2014 out" in refusal(annotations, root=tmp_path / "coco" / "val2014").remedy
+    other = write_coco(tmp_path / "other", {"minitrain": 8, "minival": 8})
+    assert "no part train" in refusal(other).found
+
+
+def named_labels(manifest: Manifest) -> dict[str, list[str]]:
+    return dict(zip(manifest.frame["path"].map(lambda path: Path(path).name), manifest.frame["labels"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("move", "path", "root"),
+    [
+        (("train2014", "train2014"), "annotations", ""),
+        (("train2014", "train2014"), "", ""),
+        (("train2014", "train2014"), "annotations", "train2014"),
+        (("train2014", "images/train2014"), "annotations", ""),
+        (("train2014", "images"), "annotations", ""),
+        (("train2014", "Training"), "", ""),
+        (("train2014", "images/train"), "annotations/instances_train2014.json", ""),
+        (("train2014", "annotations/images"), "annotations", ""),
+        (("train2014", "annotations"), "annotations", "annotations"),
+    ],
+)
+def test_images_are_found_in_the_folders_that_people_use(
+    tmp_path: Path, move: tuple[str, str], path: str, root: str
+) -> None:
+    annotations = write_coco(tmp_path, {"train2014": 16})
+    expected = named_labels(read_coco(annotations, tmp_path, {}, True))
+    source, target = (tmp_path / name for name in move)
+    if source != target:
+        target.mkdir(parents=True, exist_ok=True)
+        for image in source.iterdir():
+            image.rename(target / image.name)
+    manifest = read_coco(tmp_path / path, tmp_path / root, {}, True)
+    assert named_labels(manifest) == expected
+    verify(manifest, tmp_path / root, "coco")
+
+
+@pytest.mark.parametrize("parts", [["train", "valid", "test"], ["Train", "Val"]])
+@pytest.mark.parametrize("name", ["_annotations.coco.json", "annotations.json"])
+def test_a_file_beside_the_images_of_each_part_is_read(tmp_path: Path, parts: list[str], name: str) -> None:
+    annotations = write_coco(tmp_path, dict.fromkeys(parts, 8))
+    for part in parts:
+        (annotations / f"instances_{part}.json").rename(tmp_path / part / name)
+    annotations.rmdir()
+    manifest = read_coco(tmp_path, tmp_path, {}, True)
+    assert {split: len(manifest.rows(split)) for split in manifest.splits()} == dict.fromkeys(
+        ["train", "val", "test"][: len(parts)], 8
+    )
+    assert manifest.paths("val")[0].startswith(f"{parts[1]}/")
+    verify(manifest, tmp_path, "coco")
+
+
+@pytest.mark.parametrize("name", ["instances_default.json", "result.json", "my labels.json"])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("splits", [[], ["train"]])
+def test_of_one_file_all_is_train_until_splits_are_drawn(
+    tmp_path: Path, name: str, named: bool, splits: list[str]
+) -> None:
+    annotations = write_coco(tmp_path, {"default": 24})
+    path = (annotations / "instances_default.json").rename(annotations / name)
+    part = path.stem.removeprefix("instances_")
+    split_of = dict(zip([part], splits, strict=False))
+    manifest = read_coco(path if named else annotations, tmp_path, split_of, True)
+    assert manifest.splits() == ["train"]
+    assert with_drawn_splits(manifest, 0).splits() == ["train", "val", "test"]
+    assert manifest.notes["splits"] == f"train from {part}"
+
+
+def test_files_called_as_splits_are_parts_and_those_of_other_tasks_are_none(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path, {"train": 8, "val": 8})
+    for part in ("train", "val"):
+        (annotations / f"instances_{part}.json").rename(annotations / f"{part}.json")
+    (annotations / "captions_train.json").write_text("{}")
+    assert read(annotations).splits() == ["train", "val"]
+    (annotations / "more.json").write_text("{}")
+    assert read(annotations).splits() == ["train", "val"]
+    (annotations / "validation.json").write_text("{}")
+    assert refusal(annotations).found == 'the parts "val", "validation" all say val'
+
+
+ID_FORMS: list[Callable[[int], object]] = [str, lambda number: f"img-{number}", float, lambda number: f" {number} "]
+
+
+@pytest.mark.parametrize("form", ID_FORMS)
+@pytest.mark.parametrize("both", [True, False])
+def test_ids_are_keys_whatever_their_type(tmp_path: Path, form: Callable[[int], object], both: bool) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations).frame
+    content = content_of(annotations)
+    for image in content["images"]:
+        image["id"] = form(image["id"])
+    for category in content["categories"]:
+        category["id"] = str(category["id"])
+    for annotation in content["annotations"]:
+        keeps = both or str(form(1)).strip() in ("1", "1.0")
+        annotation["image_id"] = form(annotation["image_id"]) if keeps and both else annotation["image_id"]
+        annotation["category_id"] = str(annotation["category_id"])
+    write_instances(annotations, "train2014", content)
+    if not both and str(form(1)).startswith("img"):
+        assert "image_id 16 is not in images" in refusal(annotations).found
+        return
+    frame = read(annotations).frame
+    assert frame["labels"].tolist() == expected["labels"].tolist()
+    assert read(annotations).classes == CLASSES
+    assert frame["id"].str.removeprefix("img-").tolist() == expected["id"].tolist()
+
+
+def test_an_annotation_needs_no_id_and_a_crowd_no_word(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations, crowd=False).frame
+    content = content_of(annotations)
+    for number, annotation in enumerate(content["annotations"]):
+        del annotation["id"]
+        if number % 3 == 0:
+            annotation["id"] = number % 2
+        if not annotation["iscrowd"]:
+            annotation["iscrowd"] = None
+    write_instances(annotations, "train2014", content)
+    pd.testing.assert_frame_equal(read(annotations, crowd=False).frame, expected)
+
+
+def test_nan_and_infinity_are_read_as_null_and_told(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations)
+    content = content_of(annotations)
+    for annotation, value in zip(content["annotations"], (float("nan"), float("inf"), -float("inf")), strict=False):
+        annotation["area"] = value
+    path = write_instances(annotations, "train2014", content)
+    manifest = read(annotations)
+    pd.testing.assert_frame_equal(manifest.frame, expected.frame)
+    assert manifest.notes["no numbers"] == ('NaN or Infinity, which JSON does not know, read as null in "train2014"')
+    assert "no numbers" not in expected.notes
+    content["images"][3]["id"] = float("nan")
+    write_instances(annotations, "train2014", content)
+    assert refusal(annotations).found == "id null"
+    path.write_bytes(b'{"area": NaN, "x": [1,}')
+    assert refusal(annotations).where == f"{path}, line 1, column 23"
+    path.write_bytes(b'{"area": NaN, "x": ' + b"[" * 100_000)
+    assert "not readable as JSON" in refusal(annotations).found
+    path.write_bytes(b'{"area": NaN, "images": [{"id": 1, "file_name": "\\ud800"}]}')
+    assert "file_name" in refusal(annotations).found
+
+
+def test_categories_without_an_annotation_are_left_out_and_told(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    for part in ("train2014", "val2014"):
+        content = content_of(annotations, part)
+        content["categories"].insert(0, {"id": 0, "name": "dog", "supercategory": "none"})
+        content["categories"].append({"id": 2, "name": "owl"})
+        write_instances(annotations, part, content)
+    manifest = read(annotations)
+    assert manifest.classes == CLASSES
+    assert manifest.notes["left out"] == 'categories without an annotation: "dog", "owl"'
+
+
+def test_two_categories_of_one_name_are_refused_where_both_are_used(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    for part in ("train2014", "val2014"):
+        content = content_of(annotations, part)
+        content["categories"][1]["name"] = "dog"
+        write_instances(annotations, part, content)
+    error = refusal(annotations)
+    assert error.where == f"{annotations}/instances_train2014.json, categories"
+    assert error.found == 'ids 1 and 18 are both called "dog"'
+
+
+def test_a_part_may_lack_categories_that_it_does_not_need(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations)
+    content = content_of(annotations, "val2014")
+    content["annotations"] = [entry for entry in content["annotations"] if entry["category_id"] == 18]
+    content["categories"] = [{"id": 18, "name": "dog"}]
+    write_instances(annotations, "val2014", content)
+    manifest = read(annotations)
+    assert manifest.classes == expected.classes
+    assert manifest.frame["labels"].iloc[:32].tolist() == expected.frame["labels"].iloc[:32].tolist()
+
+
+def test_listed_classes_give_the_order_and_leave_others_out(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    everything = read(annotations).frame["labels"]
+    manifest = read_coco(annotations, tmp_path, {}, True, ClassList(["dog", "car"], "data.classes"))
+    assert manifest.classes == ["dog", "car"]
+    assert manifest.classes_listed
+    assert manifest.frame["labels"].tolist() == [[name for name in ("dog", "car") if name in own] for own in everything]
+    assert 'categories not listed: "person", "stop sign"' in manifest.notes["left out"].replace('"cat", ', "")
+    with pytest.raises(InputError, match=r'data\.classes: "dogs" is not a category(?s:.)*Did you mean "dog"'):
+        read_coco(annotations, tmp_path, {}, True, ClassList(["dogs"], "data.classes"))
+
+
+def test_an_image_under_several_ids_has_the_labels_of_all(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations).frame
+    content = content_of(annotations)
+    twins = {}
+    for image in list(content["images"]):
+        twins[image["id"]] = image["id"] + 10_000
+        content["images"].append({**image, "id": twins[image["id"]]})
+    for annotation in content["annotations"][::2]:
+        annotation["image_id"] = twins[annotation["image_id"]]
+    write_instances(annotations, "train2014", content)
+    manifest = read(annotations)
+    pd.testing.assert_frame_equal(manifest.frame, expected)
+    assert manifest.notes["repeated"].startswith("80 rows of 48 images")
+    other = content_of(annotations, "val2014")
+    other["images"][0]["file_name"] = f"../train2014/{content['images'][0]['file_name']}"
+    write_instances(annotations, "val2014", other)
+    assert "in split val, and in split train at" in refusal(annotations).found
+
+
+OTHER_MACHINES = [
+    "C:\\data\\{part}\\{name}",
+    "/data/coco/{part}/{name}",
+    "https://host.example/bucket/{part}/{name}?signature=1",
+    "s3://bucket/{name}",
+    "/data/local-files/?d=upload/1/{name}",
+    "{part}/{name}",
+    "./{name}",
+    "..\\{part}\\{name}",
+    "data/raw/{name}",
+]
+
+
+@pytest.mark.parametrize("form", OTHER_MACHINES)
+def test_file_names_of_other_machines_lead_to_the_images_here(tmp_path: Path, form: str) -> None:
+    annotations = write_coco(tmp_path)
+    expected = named_labels(read(annotations))
+    for part in ("train2014", "val2014"):
+        content = content_of(annotations, part)
+        for image in content["images"]:
+            image["file_name"] = form.format(part=part, name=image["file_name"])
+        write_instances(annotations, part, content)
+    manifest = read(annotations)
+    assert named_labels(manifest) == expected
+    verify(manifest, tmp_path, "coco")
+
+
+def test_a_url_without_an_image_and_names_that_become_one_are_refused(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    content = content_of(annotations)
+    names = [image["file_name"] for image in content["images"]]
+    content["images"][1]["file_name"] = "https://host.example/none.jpg"
+    write_instances(annotations, "train2014", content)
+    error = refusal(annotations)
+    assert error.found == (
+        f'file_name "https://host.example/none.jpg" is a URL, and no image of that name is in {tmp_path}/train2014'
+    )
+    for number, folder in enumerate(("a", "b")):
+        content["images"][number]["file_name"] = f"https://host.example/{folder}/{names[0]}"
+    path = write_instances(annotations, "train2014", content)
+    error = refusal(annotations)
+    assert error.where == f"{path}, images[1] (id 23)"
+    assert error.found.endswith(f"leads to {names[0]}, as does that of images[0]")
 
 
 @settings(max_examples=60, deadline=None)
