@@ -96,13 +96,37 @@ def test_parts_make_the_splits_they_are_given(tmp_path: Path) -> None:
     assert 'Did you mean "train2017"?' in error.remedy
 
 
-def test_an_image_in_two_parts_is_refused(tmp_path: Path) -> None:
+def test_parts_may_count_their_images_anew(tmp_path: Path) -> None:
     annotations = write_coco(tmp_path)
-    content = content_of(annotations, "val2014")
-    content["images"][0]["id"] = 16
-    content["annotations"] = []
-    write_instances(annotations, "val2014", content)
-    assert refusal(annotations).found.startswith('id "16" was already used at ')
+    expected = read(annotations)
+    first = {"train2014": 16, "val2014": 16 + 7 * 32}
+    for part, start in first.items():
+        content = content_of(annotations, part)
+        for entry, key in [(one, "id") for one in content["images"]] + [
+            (one, "image_id") for one in content["annotations"]
+        ]:
+            entry[key] = (entry[key] - start) // 7
+        write_instances(annotations, part, content)
+    manifest = read(annotations)
+    assert manifest.ids("train")[:2] == ["train2014/0", "train2014/1"]
+    assert manifest.ids("val")[:2] == ["val2014/0", "val2014/1"]
+    assert named_labels(manifest) == named_labels(expected)
+    assert "ids" in manifest.notes
+    assert "ids" not in expected.notes
+
+
+def test_an_id_of_two_images_is_refused_and_an_entry_that_is_repeated_is_not(tmp_path: Path) -> None:
+    annotations = write_coco(tmp_path)
+    expected = read(annotations).frame
+    content = content_of(annotations)
+    content["images"].append(content["images"][0])
+    path = write_instances(annotations, "train2014", content)
+    pd.testing.assert_frame_equal(read(annotations).frame, expected)
+    content["images"][-1] = {**content["images"][1], "id": 16}
+    write_instances(annotations, "train2014", content)
+    error = refusal(annotations)
+    assert error.where == f"{path}, images[32] (id 16)"
+    assert error.found == 'id "16" is that of train2014/COCO_train2014_000000000016.jpg too, in images[0]'
 
 
 def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) -> None:
@@ -129,7 +153,6 @@ Change = Callable[[dict[str, Any]], object]
         (lambda c: c["images"][0].update(id=""), ", images[0] (id \"\")", 'id ""'),
         (lambda c: c["images"][0].update(id=1.5), ", images[0]", "id 1.5"),
         (lambda c: c["images"][0].update(id=True), ", images[0]", "id true"),
-        (lambda c: c["images"].append({"id": 16, "file_name": "x.jpg"}), ", images[32] (id 16)", 'id "16" was already'),
         (lambda c: c["categories"].clear(), ", categories", "an empty list"),
         (lambda c: c["categories"][1].update(id=18), ", categories[1] (id 18)", "id 18, as in categories[0]"),
         (lambda c: c["categories"][1].update(name=" "), ", categories[1] (id 1)", "name is empty"),

@@ -14,6 +14,7 @@ from bmix.sources.coco.file import CocoFile, collection_paused
 from bmix.sources.coco.layout import UNLABELLED, choose_parts, find_parts
 from bmix.sources.coco.places import image_paths
 from bmix.sources.repeated import merge_repeated
+from bmix.support.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def read_coco(
     An image's labels are the categories with at least one annotation; without `crowd`, of those with `iscrowd` 0. An
     image without annotation has no label. The classes are the names of the categories with an annotation in ascending
     id; or those of `listed`, in its order, and others are left out. A note tells what is left out. An image's id is
-    COCO's, as text; of an image under several ids the first one, and its labels are those of all.
+    COCO's, as text, after PART/ if several parts have the same ids; of an image under several ids it is the first, and
+    its labels are those of all.
     Rows stand in the order of the parts and of the images in their files.
     Raises InputError for a folder in another layout, a part that is not there, a file that is not COCO's JSON,
     categories that are duplicated or differ between parts, an annotation of an unknown image or category.
@@ -59,11 +61,14 @@ def read_coco(
             for own in part.category_ids
         ]
     frame = pd.concat([part.frame for part in read])
+    id_note = _prefix_equal_ids(frame, read)
     frame = frame.assign(labels=pd.Series(labels, index=frame.index, dtype=object))
     notes = {
         "splits": ", ".join(f"{split} from {part}" for part, split in parts.items()),
         "labels": "categories with an annotation, crowds " + ("included" if crowd else "left out"),
     }
+    if id_note:
+        notes["ids"] = id_note
     if listed:
         notes["classes"] = listed.note
     if left := [name for number, name in categories.every.items() if number not in names]:
@@ -74,11 +79,37 @@ def read_coco(
     return merge_repeated(Manifest(frame[COLUMNS], classes, notes, bool(listed)), str(path), join=True)
 
 
+def _prefix_equal_ids(frame: pd.DataFrame, read: list[_Part]) -> str:
+    """Where parts count their images anew, start every id with its part, in place; and a note on it, else ''."""
+    if sum(part.frame["id"].nunique() for part in read) == frame["id"].nunique():
+        return ""
+    parts = [part.name for part in read for _ in range(len(part.frame))]
+    frame["id"] = [f"{part}/{number}" for part, number in zip(parts, frame["id"], strict=True)]
+    return "start with the part, since several parts have the same"
+
+
+def _refuse_ambiguous_ids(file: CocoFile, ids: list[str], paths: list[str]) -> None:
+    """InputError for an id of two image files: nobody can tell which of them its annotations are of."""
+    if len(set(ids)) == len(ids):
+        return
+    first_of: dict[str, int] = {}
+    for position, number in enumerate(ids):
+        first = first_of.setdefault(number, position)
+        if paths[first] != paths[position]:
+            raise InputError(
+                file.where("images", position),
+                f'id "{number}" is that of {paths[first]} too, in images[{first}]',
+                "an id of its own for each image",
+                "correct one of the two ids, and those of its annotations",
+            )
+
+
 def _read_part(part: str, source: Path, root: Path, split: str, crowd: bool, categories: Categories) -> _Part:
     """The images of one part, with labels unless it is unlabelled. The JSON, of gigabytes, is let go of."""
     file = CocoFile.read(source)
     image_ids, file_names = file.images()
     paths = image_paths(file, file_names, part, root)
+    _refuse_ambiguous_ids(file, image_ids, paths)
     found: dict[str, set[str]] = {}
     if split != UNLABELLED:
         own = file.categories()
