@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmix.support.errors import InputError, quoted
+from bmix.support.errors import InputError, nearest, quoted
 
 AUTO = "auto"
 CLASSES_FILE = "classes.txt"
@@ -24,6 +25,13 @@ class ClassList:
     def note(self) -> str:
         """How a source notes where its classes come from."""
         return f"from {self.origin}"
+
+    def refuse_missing(self, names: Collection[str], what: str) -> None:
+        """InputError for a class that is not among the names that a source has; `what`: what those are of."""
+        for name in self.names:
+            if name not in names:
+                remedy = f"correct it.{nearest(name, names)}"
+                raise InputError(self.origin, f'"{name}" is not {what}', f"one of {quoted(names)}", remedy)
 
 
 def class_list(classes: str, root: Path, look: bool = True) -> ClassList | None:

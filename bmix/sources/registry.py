@@ -73,19 +73,23 @@ def _coco(data: DataParams, _images_folder: Path | None) -> Manifest:
 
 
 def _deepfashion(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.sources.class_list import class_list
     from bmix.sources.deepfashion.read import read_deepfashion
     from bmix.sources.split_map import parse_splits
 
     _refuse_missing_root(data)
-    return read_deepfashion(Path(data.path), Path(data.root), parse_splits(data.splits))
+    path, root = Path(data.path), Path(data.root)
+    return read_deepfashion(path, root, parse_splits(data.splits), class_list(data.classes, root))
 
 
 def _folder(data: DataParams, _images_folder: Path | None) -> Manifest:
+    from bmix.sources.class_list import class_list
     from bmix.sources.folder.read import read_folder
     from bmix.sources.split_map import parse_splits
 
     _refuse_missing_root(data)
-    return read_folder(Path(data.path), Path(data.root), parse_splits(data.splits))
+    path, root = Path(data.path), Path(data.root)
+    return read_folder(path, root, parse_splits(data.splits), class_list(data.classes, root))
 
 
 def _features(data: DataParams, images_folder: Path | None) -> Manifest:

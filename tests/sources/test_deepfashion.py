@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.data.manifest import Manifest, validate
+from bmix.sources.class_list import ClassList
 from bmix.sources.deepfashion.read import read_deepfashion
 from bmix.sources.verify import verify
 from bmix.support.errors import InputError
@@ -146,6 +147,21 @@ def test_a_repeated_attribute_is_told_apart_by_number(tmp_path: Path) -> None:
     manifest = read_deepfashion(folder, folder)
     assert manifest.classes == ["floral (1)", "long sleeve", "v-neck", "floral (4)"]
     assert '"floral" repeated' in manifest.notes["classes"]
+
+
+@pytest.mark.parametrize("write", [write_benchmark, write_fine])
+def test_listed_attributes_are_the_classes_in_their_order(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    folder = write(tmp_path)
+    whole = read_deepfashion(folder, folder)
+    names = ["denim", "floral"]
+    manifest = read_deepfashion(folder, folder, listed=ClassList(names, "data.classes"))
+    assert manifest.classes == names
+    for column in ("labels", "ignore"):
+        expected = [[name for name in names if name in own] for own in whole.frame[column]]
+        assert manifest.frame[column].tolist() == expected
+    assert manifest.notes["unlisted"] == 'attributes that are not listed, left out: "long sleeve", "v-neck"'
+    with pytest.raises(InputError, match='"denims" is not an attribute'):
+        read_deepfashion(folder, folder, listed=ClassList(["denims"], "data.classes"))
 
 
 @pytest.mark.parametrize("write", [write_benchmark, write_fine])

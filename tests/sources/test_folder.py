@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmix.data.manifest import Manifest, validate
+from bmix.sources.class_list import ClassList
 from bmix.sources.folder.read import read_folder
 from bmix.sources.verify import verify
 from bmix.support.errors import InputError
@@ -157,6 +158,31 @@ def test_a_split_of_class_folders_beside_another_folder_is_no_class(tmp_path: Pa
     touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/dog/b.jpg", tmp_path / "raw/c.jpg")
     assert refusal(tmp_path).found == 'the split "train" beside "raw"'
     assert read_folder(tmp_path, tmp_path, {"train": "train"}).classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_listed_classes_give_the_order_and_leave_other_folders_out(tmp_path: Path, parts: bool) -> None:
+    folder = write_folder(tmp_path, images=36, parts=parts)
+    manifest = read_folder(folder, folder, listed=ClassList(["dog", "bird"], "data.classes"))
+    assert manifest.classes == ["dog", "bird"]
+    assert manifest.classes_listed
+    assert manifest.notes["unlisted"] == 'class folders that are not listed are left out: "cat"'
+    everything = read_folder(folder, folder).frame
+    expected = {
+        name: [label for label in ("dog", "bird") if label in labels]
+        for name, labels in zip(everything["id"], everything["labels"], strict=True)
+        if labels != ["cat"]
+    }
+    assert dict(zip(manifest.frame["id"], manifest.frame["labels"], strict=True)) == expected
+    with pytest.raises(InputError, match=r'data\.classes: "dogs" is not a class folder'):
+        read_folder(folder, folder, listed=ClassList(["dogs"], "data.classes"))
+
+
+def test_a_class_that_is_listed_may_be_called_as_a_split(tmp_path: Path) -> None:
+    touch(tmp_path / "valid/a.jpg", tmp_path / "invalid/b.jpg")
+    assert "list every class in data.classes" in refusal(tmp_path).remedy
+    listed = ClassList(["valid", "invalid"], "classes.txt")
+    assert read_folder(tmp_path, tmp_path, listed=listed).frame["labels"].tolist() == [["valid"], ["invalid"]]
 
 
 @pytest.mark.parametrize("parts", [True, False])

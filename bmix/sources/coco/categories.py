@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmix.data.manifest import quoted
 from bmix.sources.class_list import ClassList
 from bmix.sources.coco.file import in_ascending_order
-from bmix.support.errors import InputError, nearest
+from bmix.support.errors import InputError
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Categories:
         """
         names = {number: self.every[number] for number in in_ascending_order(self.every)}
         if listed:
-            _refuse_no_category(listed, list(names.values()))
+            listed.refuse_missing(list(names.values()), "a category")
             names = {number: name for number, name in names.items() if name in listed.names}
         used = {number: name for number, name in names.items() if number in self._used}
         self._refuse_equal_names(used)
@@ -61,10 +60,3 @@ class Categories:
                     "a name of its own for each category",
                     "rename one of them, or give the annotations of both one category_id",
                 )
-
-
-def _refuse_no_category(listed: ClassList, names: list[str]) -> None:
-    for name in listed.names:
-        if name not in names:
-            remedy = f"correct it.{nearest(name, names)}"
-            raise InputError(listed.origin, f'"{name}" is not a category', f"one of {quoted(names)}", remedy)

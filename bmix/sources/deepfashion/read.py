@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bmix.data.manifest import COLUMNS, Manifest, quoted
+from bmix.sources.class_list import ClassList
 from bmix.sources.deepfashion.files import FileLines, attribute_values, declared_rows, list_lines
 from bmix.sources.label_cells import Entries
 from bmix.sources.split_map import refuse_unknown_parts
@@ -23,7 +24,9 @@ PARTS = ["train", "val", "test"]
 FOLDERS = ["", "Anno", "Anno_coarse", "Anno_fine", "Anno/Anno_coarse", "Anno/Anno_fine", "split", "Anno_fine/split"]
 
 
-def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = None) -> Manifest:
+def read_deepfashion(
+    path: Path, root: Path, split_of: dict[str, str] | None = None, listed: ClassList | None = None
+) -> Manifest:
     """Read DeepFashion into a manifest without digests, in the layout that is found at `path`.
 
     Benchmark: list_attr_cloth.txt and list_attr_img.txt (1 present, -1 absent, 0 unknown: ignored) in path or its
@@ -31,7 +34,8 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
     train, val and test a list of images and the 0/1 attributes line by line (train.txt, train_attr.txt), in path or its
     folder Anno_fine or split. Image paths start at path, at the folder around it, or at Img in one of them.
     split_of: part (train, val, test) -> split; parts that it does not name are left out. The id is the image path.
-    Attributes that no training image has are no classes: a note names them.
+    listed: the classes as somebody listed them, in their order; without, the attributes that some training image has.
+    Notes name those left out.
     Raises InputError with file and line for: files of both layouts or of none, a declared count that differs, a line
     with too few or too many values, a value that is not allowed, lists of different lengths, an image named twice, a
     part that is unknown, an image in the partition that has no attributes.
@@ -53,7 +57,7 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
     count = int(kept_N.sum())
     unlabelled_N = splits[kept_N] == "unlabelled"
     labels, ignore = (Entries(*cells, names).at(kept_N).without(unlabelled_N) for cells in (present, unknown))
-    classes = _trained(names, labels, splits[kept_N] == "train", notes)
+    classes = _listed(names, listed, notes) if listed else _trained(names, labels, splits[kept_N] == "train", notes)
     base = _image_base(path, folder, root, images[0] if images else "")
     prefix = base.resolve().relative_to(root.resolve()).as_posix()
     ids = [images[row] for row in np.flatnonzero(kept_N)]
@@ -71,7 +75,7 @@ def read_deepfashion(path: Path, root: Path, split_of: dict[str, str] | None = N
     notes["labels"] = f"{len(names)} attributes, " + ("the benchmark's" if coarse else "the fine-grained subset's")
     if coarse:
         notes["ignore"] = "attributes given as 0, unknown"
-    return Manifest(frame[COLUMNS], classes, notes)
+    return Manifest(frame[COLUMNS], classes, notes, classes_listed=bool(listed))
 
 
 def _trained(names: list[str], labels: Entries, training_N: np.ndarray, notes: dict[str, str]) -> list[str]:
@@ -80,6 +84,15 @@ def _trained(names: list[str], labels: Entries, training_N: np.ndarray, notes: d
     if left := [name for name in names if name not in seen] if seen else []:
         notes["untrained"] = f"attributes that no training image has, left out: {quoted(left)}"
     return [name for name in names if name not in left]
+
+
+def _listed(names: list[str], listed: ClassList, notes: dict[str, str]) -> list[str]:
+    """The attributes that somebody listed, as the classes."""
+    listed.refuse_missing(names, "an attribute")
+    notes["classes"] = listed.note
+    if left := [name for name in names if name not in listed.names]:
+        notes["unlisted"] = f"attributes that are not listed, left out: {quoted(left)}"
+    return listed.names
 
 
 def _lists(entries: Entries, count: int, classes: list[str]) -> pd.Series:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmix.data.manifest import quoted
+from bmix.sources.class_list import ClassList
 from bmix.sources.folder.files import UNLABELLED, folders_in
 from bmix.sources.image_names import is_image_name
 from bmix.sources.split_map import refuse_unknown_parts
@@ -23,32 +24,40 @@ class Layout:
 
     base: the folder of the parts, or of the classes where there are no parts. split_of: part -> split; the part '' is
     `base` itself. classes: part -> its class folders, none for images without labels. left_out: what data.splits does
-    not name.
+    not name. unlisted: class folders that the list of classes does not name.
     """
 
     base: Path
     split_of: dict[str, str]
     classes: dict[str, list[str]]
     left_out: list[str]
+    unlisted: list[str]
 
 
-def find_layout(path: Path, split_of: dict[str, str], skipped: Counter[str]) -> Layout:
+def find_layout(path: Path, split_of: dict[str, str], skipped: Counter[str], listed: ClassList | None = None) -> Layout:
     """The layout of the folders below `path`; entries that are left out are counted in `skipped`.
 
-    split_of: what data.splits says, empty for auto. A folder that holds one folder alone is entered, where that is
-    neither a split nor a class with images. Raises InputError for a mixture of splits and other folders, two folders
-    for one split, a folder for each split within the class folders, and folders that no class is called.
+    split_of: what data.splits says, empty for auto. listed: the classes as somebody listed them; other folders are left
+    out then, and a class may be called as a split. A folder that holds one folder alone is entered, where that is
+    neither a split nor a class with images.
+    Raises InputError for a mixture of splits and other folders, two folders for one split, a folder for each split
+    within the class folders, folders that no class is called, and a listed class without a folder.
     """
     base, folders = _innermost(path, split_of, skipped)
-    parts = _parts(base, folders, split_of)
+    names = listed.names if listed else []
+    parts = _parts(base, folders, split_of, names)
     left_out = [name for name in folders if name not in parts] if split_of else []
     classes = {part: folders_in(base / part, skipped) if split != UNLABELLED else [] for part, split in parts.items()}
     if not any(split != UNLABELLED for split in parts.values()) and not split_of:
         parts = {**parts, "": "train"}
         classes[""] = [name for name in folders if name not in parts]
-    for part, names in classes.items():
-        _refuse_no_classes(base / part, names)
-    return Layout(base, parts, classes, left_out)
+    found = sorted({name for own in classes.values() for name in own})
+    if listed:
+        listed.refuse_missing(found, "a class folder")
+        classes = {part: [name for name in own if name in names] for part, own in classes.items()}
+    for part, own in classes.items():
+        _refuse_no_classes(base / part, own)
+    return Layout(base, parts, classes, left_out, [name for name in found if listed and name not in names])
 
 
 def _innermost(path: Path, split_of: dict[str, str], skipped: Counter[str]) -> tuple[Path, list[str]]:
@@ -63,7 +72,7 @@ def _innermost(path: Path, split_of: dict[str, str], skipped: Counter[str]) -> t
         path = inside
 
 
-def _parts(base: Path, folders: list[str], split_of: dict[str, str]) -> dict[str, str]:
+def _parts(base: Path, folders: list[str], split_of: dict[str, str], listed: list[str]) -> dict[str, str]:
     """The folders that are splits, or hold unlabelled images, and what they are."""
     if split_of:
         refuse_unknown_parts(split_of, folders, str(base))
@@ -74,14 +83,14 @@ def _parts(base: Path, folders: list[str], split_of: dict[str, str]) -> dict[str
     if not others or not labelled:
         return splits_by_name(folders, str(base), "folders")
     # Trains are photographed too: VOC has a class of that name.
-    if all(parts[name] == "train" and _holds_images(base / name) for name in labelled):
+    if all(name in listed or (parts[name] == "train" and _holds_images(base / name)) for name in labelled):
         return {name: split for name, split in parts.items() if split == UNLABELLED}
     counted = "splits" if len(labelled) > 1 else "split"
     raise InputError(
         str(base),
         f"the {counted} {quoted(labelled)} beside {quoted(others)}",
         "splits only (train, val, test, test-NAME, unlabelled), or classes only",
-        f"name the folders to read, e.g. data.splits: train={labelled[0]}, or rename those that are classes",
+        f"name the folders to read, e.g. data.splits: train={labelled[0]}, or list every class in data.classes",
     )
 
 

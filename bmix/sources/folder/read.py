@@ -8,12 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from bmix.data.manifest import COLUMNS, Manifest, quoted
+from bmix.sources.class_list import ClassList
 from bmix.sources.folder.files import ClassedImage, ImageFile, files_below, joined
 from bmix.sources.folder.layout import Layout, find_layout
 from bmix.support.errors import InputError
 
 
-def read_folder(path: Path, root: Path, split_of: dict[str, str] | None = None) -> Manifest:
+def read_folder(
+    path: Path, root: Path, split_of: dict[str, str] | None = None, listed: ClassList | None = None
+) -> Manifest:
     """Read a folder per class into a manifest without digests; its notes tell what was decided here.
 
     PATH/PART/CLASS is read if every folder in PATH is called as a split is (train, Validation, TEST_SET, val2017, see
@@ -22,7 +25,8 @@ def read_folder(path: Path, root: Path, split_of: dict[str, str] | None = None) 
     that is neither, what is inside is read.
     Images are found at any depth below a class folder; the id is the path below it, after PART/ where there are parts.
     An image is in several classes by links to one file, or by files of one name and equal bytes in several class
-    folders. Files that are no image are left out and counted. root: the folder that the manifest's paths start from.
+    folders. Files that are no image are left out and counted. The classes are the folders, sorted; or those of
+    `listed`, in its order, and other folders are left out. root: the folder that the manifest's paths start from.
     Raises InputError for a path that is not a folder or outside root, an image in no class folder, one name with
     different bytes in two classes, a link to a folder, and folders that `find_layout` refuses.
     """
@@ -31,24 +35,27 @@ def read_folder(path: Path, root: Path, split_of: dict[str, str] | None = None) 
     if not path.resolve().is_relative_to(root.resolve()):
         raise InputError("data.root", f"{root} does not hold {path}", "the folder that data.path names", "correct it")
     skipped: Counter[str] = Counter()
-    layout = find_layout(path, split_of or {}, skipped)
+    layout = find_layout(path, split_of or {}, skipped, listed)
     images = joined(_files(layout, skipped))
+    classes = listed.names if listed else sorted({name for names in layout.classes.values() for name in names})
+    column_of = {name: column for column, name in enumerate(classes)}
     prefix = path.resolve().relative_to(root.resolve())
     rows = [
         [
             f"{image.first.part}/{image.first.name}" if image.first.part else image.first.name,
             (prefix / Path(image.first.path).relative_to(path)).as_posix(),
             layout.split_of[image.first.part],
-            sorted(image.labels),
+            sorted(image.labels, key=column_of.__getitem__),
             [],
             "",
         ]
         for image in images
     ]
     origins = pd.Index([image.first.path for image in images], name="origin", dtype="str")
-    classes = sorted({name for names in layout.classes.values() for name in names})
     notes = _notes(layout, path, images, skipped)
-    return Manifest(pd.DataFrame(rows, columns=COLUMNS, index=origins), classes, notes)
+    if listed:
+        notes["classes"] = listed.note
+    return Manifest(pd.DataFrame(rows, columns=COLUMNS, index=origins), classes, notes, classes_listed=bool(listed))
 
 
 def _files(layout: Layout, skipped: Counter[str]) -> list[ImageFile]:
@@ -66,6 +73,8 @@ def _notes(layout: Layout, path: Path, images: list[ClassedImage], skipped: Coun
     has_parts = "" not in layout.split_of
     if layout.left_out:
         notes["left out"] = f"the folders {quoted(layout.left_out)}, which data.splits does not name"
+    if layout.unlisted:
+        notes["unlisted"] = f"class folders that are not listed are left out: {quoted(layout.unlisted)}"
     if layout.base != path:
         notes["folder"] = f"{layout.base.relative_to(path)}, the only one there"
     notes["labels"] = "the names of the folders" + (" below the parts" if has_parts else "")
