@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bmix.support.files import write_text
+
 FINISHED = "finished"
 """The file that marks a run's folder once the stage has written its outputs, and names the folder they lie in."""
 
 
 def mark_finished(folder: Path) -> None:
-    """Mark a run's folder; the outputs lie in the present directory."""
-    (folder / FINISHED).write_text(str(Path.cwd()), encoding="utf-8")
+    """Mark a run's folder, which a run of no epoch has not made yet; the outputs lie in the present directory."""
+    write_text(folder / FINISHED, str(Path.cwd()))
 
 
 def drop_finished(home: Path) -> None:

@@ -161,3 +161,12 @@ def test_dvc_shows_metrics_and_plots(project: Path) -> None:
     assert '"error"' not in shown.stdout
     # Vega draws an empty cell as 0, and leaves nan out.
     assert ",," not in (project / "history.csv").read_text(encoding="utf-8")
+
+
+def test_a_run_that_is_all_warm_up_writes_every_output(project: Path) -> None:
+    edit_params(project, "training.epochs=2", "training.warmup_epochs=2")
+    assert states(project)["ran"] == {"warmup", "train", "evaluate"}
+    history = (project / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[:2] for line in history[1:]] == [["1", "warmup"], ["2", "warmup"]]
+    assert not list((project / ".bmix/checkpoints").glob("*/finished"))
+    assert states(project)["cached"] == ALL
