@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 from itertools import product
 from pathlib import Path
@@ -23,7 +22,9 @@ from bmix.evaluation.results import metrics_of
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
 from bmix.support import console
+from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
+from bmix.support.locks import held
 from bmix.training.run import advance, build_trainer, write_outputs
 from stages import evaluate, noise, prepare
 
@@ -78,8 +79,16 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
 
 def prepare_once(prepared: Path) -> None:
     """Have the data prepared by the first process that asks; the others wait for it."""
-    with prepared.with_suffix(".lock").open("w") as handle:
-        fcntl.lockf(handle, fcntl.LOCK_EX)
+
+    def refusal(process: str) -> InputError:
+        return InputError(
+            str(prepared),
+            f"process {process} has been preparing the data for an hour",
+            "prepared data",
+            "end that process and start again",
+        )
+
+    with held(prepared.with_suffix(".lock"), refusal, 3600, "waiting for the process that prepares the data"):
         if not prepared.exists():
             prepare.main()
             os.replace("data/prepared", prepared)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,15 @@ from torch import Tensor
 
 from bmix.data.decoding import DECODER
 from bmix.support.errors import InputError
+from bmix.support.locks import held
 from bmix.support.pace import Pace
 
 VARIABLE = "BMIX_IMAGE_CACHE"
 LEFT_FREE = 2**30
 LEFT_FREE_SHARE = 0.05
 """What writing leaves free on the disk: the smaller of LEFT_FREE bytes and this share of the disk."""
+PATIENCE = 30 * 60
+"""Seconds without a byte written after which a process no longer waits for the one that writes."""
 
 
 def cache_folder() -> Path | None:
@@ -58,7 +61,7 @@ class CachedImages:
         self._mapped: np.ndarray | None = None
         if not self._whole():
             try:
-                with _alone(self.path.with_suffix(".lock")):
+                with self._alone():
                     if not self._whole():
                         self._write(decode_all())
             except OSError as error:
@@ -81,8 +84,29 @@ class CachedImages:
             return False
         return mapped.shape == self.shape and mapped.dtype == np.uint8 and mapped.flags.c_contiguous
 
+    def _alone(self) -> AbstractContextManager[None]:
+        """Hold this file for writing, after waiting for another process as long as that goes on writing it."""
+
+        def refusal(process: str) -> InputError:
+            return InputError(
+                VARIABLE,
+                f"process {process} writes {self.path} and has not gone on for {PATIENCE // 60} minutes",
+                "a process that writes",
+                f"end that process and start again, or unset {VARIABLE}: it only saves time",
+            )
+
+        def written() -> int:
+            return self._part.stat().st_size if self._part.exists() else 0
+
+        waiting = f"{VARIABLE}: waiting for another process that writes {self.path}"
+        return held(self.path.with_suffix(".lock"), refusal, PATIENCE, waiting, written)
+
+    @property
+    def _part(self) -> Path:
+        return self.path.with_suffix(".part")
+
     def _write(self, blocks: Iterator[np.ndarray]) -> None:
-        temporary = self.path.with_suffix(".part")
+        temporary = self._part
         # Left by a process that was killed: whoever writes holds the lock.
         temporary.unlink(missing_ok=True)
         count, bytes_needed = self.shape[0], int(np.prod(self.shape, dtype=np.int64))
@@ -128,21 +152,6 @@ def _refuse_full_disk(path: Path, bytes_needed: int, size: str) -> None:
             f"room for them with {left_free / 2**30:.2f} GiB to spare",
             f"free some space, name a folder on another disk, or unset {VARIABLE}: it only saves time",
         )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of this name, after waiting for whoever holds it; the system frees it when a process dies."""
-    # Elsewhere than on Unix a run without the cache still works.
-    import fcntl
-
-    with path.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{VARIABLE}: waiting for another process that writes {path.with_suffix('.npy')}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _unusable(path: Path, error: OSError) -> InputError:

@@ -160,6 +160,6 @@ def test_a_schedule_that_another_process_serves_is_refused(tmp_path: Path, monke
     lock = tmp_path / ".bmix" / f"{deployment_name(tmp_path, [])}.lock"
     with (
         held_elsewhere(lock) as holder,
-        pytest.raises(InputError, match=f"process {holder} keeps this project on a schedule"),
+        pytest.raises(InputError, match=f"process {holder.pid} keeps this project on a schedule"),
     ):
         retrain.serve([], None, 60)
