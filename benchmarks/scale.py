@@ -6,6 +6,7 @@ draw per image (eq. 4), each size in a process of its own. Memory is what the wo
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import statistics
@@ -32,13 +33,15 @@ IMBALANCE = 353
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--size", nargs=2, type=int, metavar=("IMAGES", "CLASSES"), help="one size alone, as JSON")
+    if size := parser.parse_args().size:
+        print(json.dumps(measure(*size)))
         return
     rows = []
     print(f"{'images':>9} {'classes':>7}  {'work':14} {'seconds':>8}  {'ns per label':>12}  {'MiB beside':>10}")
     for images, classes in SIZES:
-        command = [sys.executable, "-m", "benchmarks.scale", str(images), str(classes)]
+        command = [sys.executable, "-m", "benchmarks.scale", "--size", str(images), str(classes)]
         measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for work, (seconds, mebibytes) in measured.items():
             rows.append((images, classes, work, seconds, mebibytes))

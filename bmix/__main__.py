@@ -19,8 +19,13 @@ def main() -> None:
     """Read the command line and run the command."""
     # A stage must not outlive the command: SystemExit passes through the clean-up that stops it.
     signal.signal(signal.SIGTERM, _terminate)
+    console.run(_run)
+
+
+def _run() -> int | None:
     arguments = parser().parse_args()
-    console.run(lambda: arguments.command(arguments))
+    status: int | None = arguments.command(arguments)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from bmix.pipeline.table import Measures, read_measures, render
 from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import stage_names
+from flows.server import check_server, server_errors_told
 
 RETRY_DELAYS: list[float] = [10, 60]
 MEANINGS = {
@@ -102,7 +103,9 @@ def add_edits(parser: argparse.ArgumentParser) -> None:
 def run_once(edits: list[str]) -> int:
     """Run the flow in this process: 0, or 1 after telling what failed; wrong input is refused before Prefect starts."""
     check_inputs(edited_params(edits)[1])
-    state = pipeline(edits, return_state=True)
+    check_server(needed=False)
+    with server_errors_told():
+        state = pipeline(edits, return_state=True)
     if state.is_completed():
         return 0
     print(f"error: {state.message}", file=sys.stderr)

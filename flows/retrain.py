@@ -6,17 +6,17 @@ A schedule needs a Prefect server: the temporary one that a single run starts fo
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
-import math
 import re
-import urllib.error
-import urllib.request
+import shlex
+import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.settings import get_current_settings
+from prefect.server.schemas.schedules import CronSchedule
 
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import HOME
@@ -24,49 +24,55 @@ from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.support.locks import held
 from flows.pipeline import add_edits, pipeline, run_once
+from flows.server import check_server, server_errors_told
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-START_A_SERVER = (
-    "start one with `prefect server start --host 127.0.0.1` in a terminal of its own "
-    "and set PREFECT_API_URL=http://127.0.0.1:4200/api, or run once without a schedule: --once"
-)
-_SECONDS_TO_ANSWER = 5
+LONGEST_INTERVAL = timedelta(days=366)
+OFTEN = timedelta(minutes=5)
+"""Schedules that start more often are warned of."""
 
 
 def check_cron(text: str) -> str:
-    """The cron expression as it stands; InputError where Prefect would not take it."""
-    try:
-        CronSchedule(cron=text)
-    except ValueError as error:
-        raise InputError(
+    """The cron expression as it stands; InputError if Prefect would not take it, for seconds, and if it never fires.
+
+    One that starts more often than every five minutes is warned of.
+    """
+
+    def refused(found: str) -> InputError:
+        return InputError(
             "--cron",
-            f"{text!r} is no cron expression",
+            f"{text!r} {found}",
             "five fields: minute, hour, day, month, day of week",
             'correct it, e.g. --cron "0 2 * * *" for every night at two',
-        ) from error
+        )
+
+    try:
+        schedule = CronSchedule(cron=text)
+    except ValueError as error:
+        raise refused("is not a cron expression") from error
+    fields = text.split()
+    if len(fields) != 5 and not text.strip().startswith("@"):
+        raise refused(f"has {len(fields)} fields; a schedule has no seconds")
+    try:
+        first, second = asyncio.run(schedule.get_dates(2))
+    except ValueError as error:
+        raise refused("names no day that there is") from error
+    if second - first < OFTEN:
+        print(
+            f"warning: --cron {shlex.quote(text)} starts every {(second - first).total_seconds():.0f} s; "
+            "a run that would overlap with the one before is cancelled",
+            file=sys.stderr,
+        )
     return text
 
 
 def check_interval(seconds: float) -> float:
-    """The seconds as they stand; InputError where they are not at least 1."""
-    if not math.isfinite(seconds) or seconds < 1:
-        raise InputError("--interval", f"{seconds:g} seconds", "1 or more", "correct it, e.g. --interval 3600")
+    """The seconds as they stand; InputError unless they are from 1 to a year."""
+    if not 1 <= seconds <= LONGEST_INTERVAL.total_seconds():
+        expected = f"from 1 to {LONGEST_INTERVAL.total_seconds():.0f}, a year"
+        raise InputError("--interval", f"{seconds:g} seconds", expected, "correct it, e.g. --interval 3600")
     return seconds
-
-
-def check_server(url: str | None) -> None:
-    """InputError where no server is named, or the one named does not answer."""
-    if not url:
-        raise InputError("PREFECT_API_URL", "names no Prefect server", "one, which keeps the schedule", START_A_SERVER)
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_SECONDS_TO_ANSWER):
-            return
-    except urllib.error.HTTPError:
-        # It answers; whether it lets us in is Prefect's to tell.
-        return
-    except (OSError, ValueError) as error:
-        raise InputError("PREFECT_API_URL", f"{url} does not answer: {error}", "a server", START_A_SERVER) from error
 
 
 def deployment_name(project: Path, edits: list[str]) -> str:
@@ -87,11 +93,11 @@ def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     project with the same edits: whichever ended first would pause the schedule of both.
     """
     check_inputs(edited_params(edits)[1])
-    check_server(get_current_settings().api.url)
+    check_server(needed=True)
     name = deployment_name(Path.cwd(), edits)
     # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
-    with held(HOME / f"{name}.lock", served_already):
+    with held(HOME / f"{name}.lock", served_already), server_errors_told():
         pipeline.serve(
             name=name,
             cron=cron,

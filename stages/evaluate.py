@@ -56,4 +56,4 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.evaluate", __doc__)

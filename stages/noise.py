@@ -57,4 +57,4 @@ def _refuse_absent_classes(given_NK: np.ndarray, classes: list[str], noise: Nois
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.noise", __doc__)

@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.prepare", __doc__)

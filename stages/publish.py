@@ -61,4 +61,4 @@ def _this_stage() -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.publish", __doc__)

@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.train", __doc__)

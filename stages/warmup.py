@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, "stages.warmup", __doc__)

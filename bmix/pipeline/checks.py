@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _check_pulled(params: Params) -> None:
                     f"params.yaml, {key}",
                     f"{value} is not here, but {pointer} tracks it",
                     "input that is in the working copy",
-                    shown_command("dvc", f"pull {pointer}"),
+                    shown_command("dvc", f"pull {shlex.quote(str(pointer))}"),
                 )
 
 

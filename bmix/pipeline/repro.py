@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -151,19 +152,23 @@ def stop_running() -> None:
 
 
 def stage_environment() -> dict[str, str]:
-    """The environment of a `dvc repro`: `python` is the running one, nothing is sent home, output is not held back."""
+    """The environment of a `dvc repro`: `python` is the running one, nothing is sent home, output is UTF-8 at once."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, **TELEMETRY_OFF, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **TELEMETRY_OFF, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def shown_command(program: str, action: str, folder: Path = Path()) -> str:
-    """A command of this environment as a person types it here: DVC's in another folder with --cd."""
+    """A command of this environment as a person types it here, paths quoted for a shell: DVC's elsewhere with --cd.
+
+    action: as it is typed, quoted by the caller.
+    """
     own = Path(sys.executable).parent / program
     if shutil.which(program) == str(own):
         path = program
     else:
         path = str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
-    return f"{path} {action}" if folder == Path() else f"{path} {action} --cd {folder}"
+    elsewhere = "" if folder == Path() else f" --cd {shlex.quote(str(folder))}"
+    return f"{shlex.quote(path)} {action}{elsewhere}"
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

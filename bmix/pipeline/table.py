@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +95,7 @@ def where_to_look(folder: Path, record: str) -> str:
 
 def where_is_the_record(record: str) -> str:
     """The line that names the MLflow record: a server's address, or the command that shows a local one."""
-    local = f"{shown_command('mlflow', 'ui')} --host 127.0.0.1 --backend-store-uri '{record}'"
+    local = f"{shown_command('mlflow', 'ui')} --host 127.0.0.1 --backend-store-uri {shlex.quote(record)}"
     return f"record  {record if record.startswith('http') else local}"
 
 

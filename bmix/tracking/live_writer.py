@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from bmix.support import console
 from bmix.tracking.destination import Destination, check_reachable, destination, only_one
 from bmix.tracking.tables import history_key
 
@@ -79,4 +80,4 @@ def _open(client: MlflowClient, target: Destination, stage: str, params: dict[st
 
 
 if __name__ == "__main__":
-    main()
+    console.run(main, "bmix.tracking.live_writer", __doc__)

@@ -12,6 +12,7 @@ import sys
 
 import torch
 
+from bmix.support import console
 from bmix.support.console import EXIT_INPUT
 from bmix.support.errors import InputError
 from bmix.training.ranks import AGENT, started_by_torchrun
@@ -75,7 +76,7 @@ def _refuse_more_than_gpus(here: int, processes: int) -> None:
 
 
 def torchrun() -> int:
-    """Run torchrun's command line: 0, or the exit status of the process that failed first; no traceback of its own."""
+    """Run torchrun's command line, --help too: 0, or the exit status of the process that failed first, no traceback."""
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -118,4 +119,4 @@ def _apart(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(torchrun())
+    console.run(torchrun)

@@ -13,7 +13,7 @@ from bmix.pipeline.repro import PipelineError
 from bmix.support.errors import InputError
 from flows import retrain
 from flows.pipeline import can_pass_on_second_try, pipeline, result_rows, run_stage
-from flows.retrain import check_cron, check_interval, check_server, deployment_name
+from flows.retrain import check_cron, check_interval, deployment_name
 from tests.helpers.projects import copy_project, failing_stage, run
 from tests.support.test_locks import held_elsewhere
 
@@ -109,30 +109,41 @@ def test_the_result_is_shown_in_percent() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "nightly", "0 25 * * *", "0 2 * *", "H 2 * * *"])
-def test_a_wrong_cron_expression_is_refused_with_an_example(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "is not a cron expression"),
+        ("nightly", "is not a cron expression"),
+        ("0 25 * * *", "is not a cron expression"),
+        ("0 2 * *", "is not a cron expression"),
+        ("H 2 * * *", "is not a cron expression"),
+        ("0 0 2 * * *", "has 6 fields; a schedule has no seconds"),
+        ("0 0 31 2 *", "names no day that there is"),
+    ],
+)
+def test_a_wrong_cron_expression_is_refused_with_an_example(text: str, found: str) -> None:
     with pytest.raises(InputError) as caught:
         check_cron(text)
-    assert caught.value.found == f"{text!r} is no cron expression"
+    assert caught.value.found == f"{text!r} {found}"
     assert '--cron "0 2 * * *"' in caught.value.remedy
 
 
-@pytest.mark.parametrize("seconds", [0, -5, 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [0, -5, 0.5, 1e9, float("nan"), float("inf")])
 def test_a_wrong_interval_is_refused(seconds: float) -> None:
     with pytest.raises(InputError, match="--interval"):
         check_interval(seconds)
 
 
-def test_good_schedules_pass() -> None:
-    assert check_cron("0 2 * * fri") == "0 2 * * fri"
+def test_good_schedules_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("0 2 * * fri", "@daily", "0 0 29 2 *", "*/5 * * * *"):
+        assert check_cron(text) == text
     assert check_interval(60) == 60
+    assert capsys.readouterr().err == ""
 
 
-def test_a_schedule_without_a_server_says_how_to_start_one() -> None:
-    with pytest.raises(InputError, match=r"prefect server start --host 127.0.0.1"):
-        check_server(None)
-    with pytest.raises(InputError, match=r"http://127.0.0.1:9/api does not answer"):
-        check_server("http://127.0.0.1:9/api")
+def test_a_schedule_that_starts_all_the_time_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_cron("* * * * *") == "* * * * *"
+    assert "warning: --cron '* * * * *' starts every 60 s" in capsys.readouterr().err
 
 
 def test_the_command_refuses_two_schedules_and_none(tmp_path: Path) -> None:
@@ -156,7 +167,7 @@ def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: 
 def test_a_schedule_that_another_process_serves_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("check_inputs", "edited_params", "check_server"):
-        monkeypatch.setattr(retrain, name, lambda *_: (None, None))
+        monkeypatch.setattr(retrain, name, lambda *_, **_more: (None, None))
     lock = tmp_path / ".bmix" / f"{deployment_name(tmp_path, [])}.lock"
     with (
         held_elsewhere(lock) as holder,

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -95,12 +96,14 @@ def test_the_csv_holds_means_and_errors_exactly(tmp_path: Path) -> None:
 
 
 def test_where_to_look_names_the_record(tmp_path: Path) -> None:
-    local = where_to_look(Path(), f"sqlite:///{tmp_path}/mlflow.db")
-    assert f"--host 127.0.0.1 --backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'" in local
+    local = where_to_look(Path(), f"sqlite:///{tmp_path}/my runs/it's/mlflow.db")
+    last = shlex.split(local.splitlines()[-1])
+    assert last[-4:] == ["--host", "127.0.0.1", "--backend-store-uri", f"sqlite:///{tmp_path}/my runs/it's/mlflow.db"]
     assert "report  report.html" in local
     served = where_to_look(Path(".bmix/runs/x"), "http://tracking:5000")
     assert "record  http://tracking:5000" in served
     assert "plots show --cd .bmix/runs/x" in served
+    assert "plots show --cd '.bmix/runs/a b'" in where_to_look(Path(".bmix/runs/a b"), "http://tracking:5000")
 
 
 def test_commands_are_shown_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
