@@ -19,10 +19,13 @@ from bmix.params import PLACES, Params
 from bmix.pipeline.repro import stage_environment
 from bmix.support.errors import InputError
 from bmix.support.files import replaced, write_text
+from bmix.support.locks import held
 
 CODE_FOLDERS = ("bmix", "stages")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
 _LONGEST_NAME = 60
+_PATIENCE = 10 * 60
+"""Seconds after which DVC no longer answers, or a process that makes the same copy no longer works."""
 
 
 def copy_name(base: Params, params: Params) -> str:
@@ -35,7 +38,19 @@ def copy_name(base: Params, params: Params) -> str:
 
 
 def refresh_copy(original: Path, folder: Path, content: dict[str, Any]) -> None:
-    """Make or update a copy: code and params copied, data linked, the cache shared; what is equal is not touched."""
+    """Make or update a copy: code and params copied, data linked, the cache shared; what is equal is not touched.
+
+    One process at a time makes the same copy; another waits for it.
+    """
+
+    def refusal(process: str) -> TimeoutError:
+        return TimeoutError(None, f"process {process} has been making the copy {folder} for {_PATIENCE // 60} minutes")
+
+    with held(folder.with_name(f".{folder.name}.lock"), refusal, _PATIENCE):
+        _refresh(original, folder, content)
+
+
+def _refresh(original: Path, folder: Path, content: dict[str, Any]) -> None:
     for name in CODE_FOLDERS:
         _mirror(original / name, folder / name)
     for name in CODE_FILES:
@@ -85,13 +100,13 @@ def _link(original: Path, folder: Path, value: str) -> str:
 
 
 def _write_local_config(original: Path, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"],
-        cwd=original,
-        env=stage_environment(),
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    try:
+        done = subprocess.run(
+            command, cwd=original, env=stage_environment(), capture_output=True, text=True, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(None, f"`dvc cache dir` has not answered within {_PATIENCE // 60} minutes") from error
     if done.returncode != 0:
         raise InputError(
             str(original.resolve()),

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bmix.pipeline.dvc_state import RWLOCK, dvc_at_work, has_conflict, repair, repair_rwlock
+
 State = Literal["ran", "cached", "restored"]
 
 TELEMETRY_OFF = {
@@ -104,9 +106,15 @@ def reproduce(
     failures = folder / ".bmix" / "failures"
     for old in failures.glob("*.json"):
         old.unlink(missing_ok=True)
+    for line in repair_rwlock(folder):
+        tell(line)
     ended = _run(command, folder, variables, tell)
-    if ended.status != 0 and ended.progress.busy and not _stopping.wait(_SECONDS_TO_LET_GO):
-        ended = _run(command, folder, variables, tell)
+    if ended.status != 0 and not (ended.progress.busy and _stopping.wait(_SECONDS_TO_LET_GO)):
+        repaired = repair(folder, ended.last_lines)
+        for line in repaired:
+            tell(line)
+        if repaired or ended.progress.busy:
+            ended = _run(command, folder, variables, tell)
     if ended.status != 0:
         raise _explain(ended, _read_failure(failures, ended.progress.failed), folder)
     return ended.progress.states
@@ -138,6 +146,9 @@ def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Call
                     tell(text)
         except BaseException:
             _stop(process)
+            # DVC may have been writing this very moment.
+            with contextlib.suppress(OSError):
+                repair_rwlock(folder)
             raise
         finally:
             _running.discard(process)
@@ -193,6 +204,12 @@ def _read_failure(failures: Path, stage: str | None) -> dict[str, Any] | None:
 def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> PipelineError:
     progress = ended.progress
     where = "" if folder == Path() else f" in {folder}"
+    if any("RWLock-file" in line for line in ended.last_lines) and (others := dvc_at_work(folder)):
+        return PipelineError(
+            f"{RWLOCK}{where}, in which DVC notes who reads and writes, is unreadable, and a DVC is at work there: "
+            f"process {', '.join(map(str, others))}\n  fix: wait until it has ended, or end it, and try again",
+            retry=True,
+        )
     if progress.busy:
         return PipelineError(
             f"another run of this pipeline is at work{where}: DVC lets one at a time change its outputs.\n"
@@ -210,6 +227,8 @@ def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> Pip
         if "is not a git repository" in told:
             setting = shown_command("dvc", "config --local core.no_scm true", folder)
             remedy = f"\n  fix: clone the project with git, or have DVC do without: {setting}"
+        if has_conflict(folder):
+            remedy = "\n  fix: settle the merge in dvc.lock, e.g. with git checkout --ours dvc.lock"
         return PipelineError(f"dvc repro failed{where}:\n{told}{remedy}")
     stage = progress.failed
     reason = failure["message"] if failure else progress.reason
