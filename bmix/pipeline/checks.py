@@ -43,7 +43,7 @@ def check_inputs(params: Params) -> list[str]:
     What was found good is noted below `.bmix`, so that unchanged data and weights are not read again. Returns what was
     understood of the data, line by line. InputError names the file, the row or key, and the remedy.
     """
-    _check_root(params)
+    _check_places(params)
     _check_pulled(params)
     _check_network(params)
     _check_weights(params)
@@ -68,26 +68,41 @@ def check_output(path: Path) -> None:
 
 
 def output_around(path: str | Path) -> str | None:
-    """The output of the pipeline that is, holds or lies in `path`."""
+    """The output of the pipeline that is, holds or lies in `path`, by its name or by way of symbolic links."""
     here = Path.cwd().resolve()
-    target = (here / path).resolve()
-    places = {output: here / output for output in (*output_names(), *OWN_FOLDERS)}
-    return next((output for output, place in places.items() if _overlap(target, place)), None)
+    targets = {Path(os.path.normpath(here / path)), (here / path).resolve()}
+    for output in (*output_names(), *OWN_FOLDERS):
+        places = {here / output, (here / output).resolve()}
+        if any(_overlap(target, place) for target in targets for place in places):
+            return output
+    return None
 
 
 def _overlap(first: Path, second: Path) -> bool:
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
-def _check_root(params: Params) -> None:
-    for key, value in (("data.path", params.data.path), ("data.root", params.data.root)):
+def _check_places(params: Params) -> None:
+    """Refuse inputs that the pipeline would remove, being among its outputs, or that hold those."""
+    values = params.flat()
+    for key in map(".".join, PLACES):
+        value = str(values[key])
         if output := output_around(value):
             raise InputError(
                 f"params.yaml, {key}",
-                f"{value} holds or lies in {output}, which the pipeline writes",
-                "a folder of inputs alone",
-                "move the data to a folder of its own, e.g. data/mine, and name that",
+                f"{value} is, holds or lies in {output}, which the pipeline writes, and removes before it does",
+                "an input in a place of its own",
+                _moved(key, Path(value)),
             )
+
+
+def _moved(key: str, place: Path) -> str:
+    """The commands that bring an input out of the pipeline's outputs."""
+    if place.is_file():
+        folder = Path("data") / ("pretrained" if key == "model.weights" else "mine")
+        copy = shlex.join(["cp", str(place), f"{folder}/"])
+        return f"mkdir -p {folder} && {copy}, and set {key} to {folder / place.name}"
+    return f"move the data to a folder of its own, e.g. data/mine, and set {key} to that"
 
 
 def _check_pulled(params: Params) -> None:

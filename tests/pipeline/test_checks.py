@@ -122,3 +122,50 @@ def test_input_that_dvc_tracks_and_that_is_not_here_is_to_be_pulled(
     assert caught.value.where == "params.yaml, data.path"
     assert caught.value.found == f"data/mine/labels.csv is not here, but {tracked}.dvc tracks it"
     assert caught.value.remedy.endswith(f"dvc pull {tracked}.dvc")
+
+
+@pytest.mark.parametrize(
+    ("edit", "remedy"),
+    [
+        (
+            "model.weights=models/final/model.safetensors",
+            "mkdir -p data/pretrained && cp models/final/model.safetensors data/pretrained/, "
+            "and set model.weights to data/pretrained/model.safetensors",
+        ),
+        (
+            "noise.matrix=plots/classes.csv",
+            "mkdir -p data/mine && cp plots/classes.csv data/mine/, and set noise.matrix",
+        ),
+        ("data.path=data/noisy", "move the data to a folder of its own"),
+        ("data.root=plots/a b", "move the data to a folder of its own"),
+        ("model.weights=data/linked.safetensors", "cp data/linked.safetensors data/pretrained/"),
+        ("model.weights=elsewhere/final/model.safetensors", "cp elsewhere/final/model.safetensors data/pretrained/"),
+        ("model.weights=.bmix/runs/x/w.pth", "cp .bmix/runs/x/w.pth data/pretrained/"),
+    ],
+)
+def test_an_input_among_the_outputs_is_refused_with_the_commands_that_bring_it_out(
+    digits: Callable[..., Params], edit: str, remedy: str
+) -> None:
+    for file in ("models/final/model.safetensors", "plots/classes.csv", ".bmix/runs/x/w.pth"):
+        Path(file).parent.mkdir(parents=True)
+        Path(file).touch()
+    Path("data/linked.safetensors").symlink_to("../models/final/model.safetensors")
+    Path("elsewhere").symlink_to("models")
+    with pytest.raises(InputError) as caught:
+        checks.check_inputs(digits(edit))
+    key, _, value = edit.partition("=")
+    assert caught.value.where == f"params.yaml, {key}"
+    assert caught.value.found.startswith(f"{value} is, holds or lies in ")
+    assert remedy in caught.value.remedy
+
+
+def test_outputs_that_lie_on_another_disk_are_outputs_all_the_same(
+    digits: Callable[..., Params], tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "final").mkdir(parents=True)
+    (disk / "final/model.safetensors").touch()
+    Path("models").symlink_to(disk)
+    for place in ("models/final/model.safetensors", str(disk / "final/model.safetensors")):
+        with pytest.raises(InputError, match="is, holds or lies in models/final"):
+            checks.check_inputs(digits(f"model.weights={place}"))

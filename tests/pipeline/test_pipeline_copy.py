@@ -111,9 +111,9 @@ def test_data_beside_each_other_and_data_outside_are_reached(project: Path, tmp_
         (["noise.rte=0.2"], "unknown key noise.rte"),
         (["evaluate.split=test-other"], 'split "test-other" has no image'),
         (["data.path=data/digits/none.yaml"], "no such file"),
-        (["data.source=table", "data.root=data"], "data holds or lies in data/prepared, which the pipeline writes"),
-        (["data.source=table", "data.root=."], ". holds or lies in data/prepared, which the pipeline writes"),
-        (["data.root=data/prepared/images"], "data/prepared/images holds or lies in data/prepared"),
+        (["data.source=table", "data.root=data"], "data is, holds or lies in data/prepared, which the pipeline writes"),
+        (["data.source=table", "data.root=."], ". is, holds or lies in data/prepared, which the pipeline writes"),
+        (["data.root=data/prepared/images"], "data/prepared/images is, holds or lies in data/prepared"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(project: Path, edits: list[str], found: str) -> None:
