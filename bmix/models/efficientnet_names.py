@@ -33,7 +33,7 @@ def from_efficientnet_pytorch(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(name: str) -> str:
-    match = re.fullmatch(r"(?:_blocks\.(\d+)\.)?(_[a-z0-9_]+)\.([a-z_]+)", name)
+    match = re.fullmatch(r"(?:_blocks\.(\d{1,3})\.)?(_[a-z0-9_]+)\.([a-z_]+)", name)
     if match is None:
         return name
     block, layer, tensor = match.groups()

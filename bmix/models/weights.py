@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file
@@ -17,8 +19,8 @@ from bmix.support.errors import InputError, listed
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The tensors by name in a safetensors or torch file (there also under "state_dict"), on the CPU.
 
-    Nothing but tensors is unpickled. InputError where the file is missing, is neither, or holds something else; OSError
-    where it cannot be read.
+    Nothing but tensors is unpickled, and nothing that takes more memory than the file has bytes. InputError where the
+    file is missing, is neither, or holds something else; OSError where it cannot be read.
     """
     if not path.is_file():
         raise InputError(
@@ -32,8 +34,12 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
+            _refuse_packed(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
+    except InputError:
+        raise
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
     except Exception as error:
         # A damaged file ends torch by errors of many kinds; their words are not passed on: some tell to unpickle all.
@@ -45,9 +51,40 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(str(path), "holds no state dict", "tensors by name", "save the network's state_dict()")
-    return content
+    if fault := _not_tensors_by_name(content):
+        raise InputError(str(path), fault, "tensors with numbers, by name", "save the network's state_dict()")
+    return cast("Mapping[str, Tensor]", content)
+
+
+def _refuse_packed(path: Path) -> None:
+    """InputError where a torch file is a zip whose entries unpack to more than it holds: torch.save packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > path.stat().st_size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise InputError(
+            str(path),
+            f"a packed archive of {unpacked / 2**20:.0f} MiB",
+            "a file as torch.save writes it, which packs nothing",
+            "load it where it comes from, and save its state_dict() again",
+        )
+
+
+def _not_tensors_by_name(content: object) -> str:
+    """What is wrong with the content of a weights file; empty where it is names and tensors that hold numbers."""
+    if not isinstance(content, Mapping):
+        return "holds no state dict"
+    for name, value in content.items():
+        if not isinstance(name, str):
+            return f"holds {name!r:.40} as a name"
+        if not isinstance(value, Tensor):
+            return f"holds no tensor but a {type(value).__name__} as {name:.80}"
+        kind = "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
+        if kind != "strided" or value.is_quantized or value.is_complex():
+            return f"holds a tensor without plain numbers ({kind}, {value.dtype}) as {name:.80}"
+    return ""
 
 
 def load_state(

@@ -26,7 +26,7 @@ from tests.helpers.tiny import REPOSITORY
 
 def step(number: int) -> StepViews:
     side = SideViews(torch.tensor([number]), torch.full((2, 3), number, dtype=torch.uint8), torch.empty(0).long(), None)
-    return StepViews(side, None, torch.tensor([0.5 + number]), 0.25)
+    return StepViews(side, None, torch.tensor([0.5 + number]), torch.tensor([number]), 0.25)
 
 
 class Steps:
@@ -53,7 +53,7 @@ def refuse_room(*_arguments: object) -> None:
 
 def same(first: StepViews, second: StepViews) -> bool:
     pairs = [(first.random.rows, second.random.rows), (first.random.train, second.random.train)]
-    return all(torch.equal(*pair) for pair in pairs) and first.share == second.share and second.minority is None
+    return all(torch.equal(*pair) for pair in pairs) and first.share == second.share and second.partner is None
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -67,7 +67,7 @@ def test_an_item_is_put_together_again_without_shared_memory(monkeypatch: pytest
     monkeypatch.setattr(torch.Tensor, "share_memory_", refuse_room)
     copied = handed_over(step(3))
     assert isinstance(copied, Copied)
-    assert [array.dtype for array in copied.arrays] == [np.int64, np.uint8, np.int64, np.float32]
+    assert [array.dtype for array in copied.arrays] == [np.int64, np.uint8, np.int64, np.float32, np.int64]
     assert same(step(3), copied.item(pin=False))
 
 
@@ -179,7 +179,7 @@ import torch, tests.training.test_loading as here
 small = here.step
 here.step = lambda number: small(number).__class__(
     here.SideViews(torch.tensor([number]), torch.full((300, 300), number), torch.empty(0).long(), None),
-    None, torch.tensor([0.5 + number]), 0.25)
+    None, torch.tensor([0.5 + number]), torch.tensor([number]), 0.25)
 print(here.numbers(load(Steps(), 2)))
 """
 

@@ -18,6 +18,8 @@ from numpy.lib import format as npy
 from bmix.support.errors import InputError
 
 CHUNK_BYTES = 32 * 2**20
+MOST_ROW_BYTES = 2**28
+"""Of one row of an array that is read by chunks: more than any instance holds."""
 
 _BROKEN = (
     OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError, RecursionError,
@@ -49,13 +51,22 @@ class Archive:
             return values.reshape(shape, order="F" if fortran else "C")
 
     def chunks(self, name: str) -> Iterator[np.ndarray]:
-        """The rows of one array, some CHUNK_BYTES of them at a time; an array in Fortran's order at once."""
+        """The rows of one array, some CHUNK_BYTES of them at a time; an array in Fortran's order at once.
+
+        InputError where a row, or an array in that order, is too large for the memory of this machine.
+        """
         with self._content.open(f"{name}.npy") as file:
             shape, fortran, dtype = self._read_header(file, name)
+            row_bytes = _size(shape[1:], dtype)
             if fortran:
+                remedy = "save it in C order, which is read by chunks: numpy.ascontiguousarray"
+                refuse_beyond_memory(f"{self.path}, {name}", _size(shape, dtype), remedy)
                 yield self.read(name)
                 return
-            row_bytes = _size(shape[1:], dtype)
+            if row_bytes > MOST_ROW_BYTES:
+                found = f"a row of {row_bytes / 2**20:.0f} MiB, in the shape {shape}"
+                expected = f"at most {MOST_ROW_BYTES // 2**20} MiB"
+                raise InputError(f"{self.path}, {name}", found, expected, "check that the right file is named")
             rows = max(1, CHUNK_BYTES // max(row_bytes, 1))
             for start in range(0, shape[0], rows):
                 count = min(rows, shape[0] - start)
@@ -96,6 +107,23 @@ def open_npz(path: Path) -> Iterator[Archive]:
         raise InputError(
             str(path), f"not readable as npz: {reason}", "an archive as numpy.savez writes it", "write it anew"
         ) from error
+
+
+def refuse_beyond_memory(where: str, size: int, remedy: str) -> None:
+    """InputError where `size` bytes are more than this machine has free."""
+    free = _free_memory()
+    if free is not None and size > free:
+        expected = f"at most the {free / 2**30:.1f} GiB of memory that are free"
+        raise InputError(where, f"takes {size / 2**30:.1f} GiB", expected, remedy)
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that can be had; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype) -> int:

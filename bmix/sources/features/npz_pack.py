@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,16 @@ import numpy as np
 
 from bmix.data.manifest import TRUE
 from bmix.sources.class_list import ClassList
-from bmix.sources.features.npz import Archive, open_npz
+from bmix.sources.features.npz import Archive, open_npz, refuse_beyond_memory
 from bmix.sources.features.pack import Pack, refuse_nothing
 from bmix.sources.label_cells import CellRules, Entries, Labels
 from bmix.support.errors import InputError, nearest, quoted
 
 GIVEN, CLASS_NAMES = ("Y", "given"), ("classes", "label_names", "class_names")
+
+MOST_CLASSES = 100_000
+LONGEST_TEXT = 4096
+"""Characters of an id, a class name or a split; numpy holds every text of an array at the length of the longest."""
 
 
 @contextmanager
@@ -59,7 +64,7 @@ def _pack(archive: Archive, where: str, rules: CellRules, listed: ClassList | No
 
 def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRules, listed: ClassList | None) -> Labels:
     """The labels of Y under the names of the classes, and of `true`, where the archive has one."""
-    labels_NK = _cells(archive.read(given), given, count, where)
+    labels_NK = _cells(archive, given, count, where)
     names = _class_names(archive, labels_NK.shape[1], where, listed)
     notes = {} if given == GIVEN[0] else {"labels": f"array {given}"}
     minus_one = rules.minus_one
@@ -68,7 +73,7 @@ def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRul
     unknown = Entries.of_cells((labels_NK < 0) & (minus_one != "absent"), names)
     true = None
     if TRUE in archive.names:
-        true_NK = _cells(archive.read(TRUE), TRUE, count, where)
+        true_NK = _cells(archive, TRUE, count, where)
         if true_NK.shape != labels_NK.shape or (true_NK < 0).any():
             raise InputError(
                 f"{where}, {TRUE}",
@@ -85,26 +90,32 @@ def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRul
     return Labels(present, unknown.only(classes), true, classes, True, "equal", notes)
 
 
-def _cells(labels_NK: np.ndarray, name: str, count: int, where: str) -> np.ndarray:
-    """An array of labels as int8 (N, K) of 0, 1 and -1; InputError where it is anything else."""
-    if labels_NK.ndim != 2 or len(labels_NK) != count or labels_NK.shape[1] == 0 or labels_NK.dtype.kind not in "fiub":
+def _cells(archive: Archive, name: str, count: int, where: str) -> np.ndarray:
+    """An array of labels as int8 (N, K) of 0, 1 and -1, read by chunks; InputError where it is anything else."""
+    shape, dtype = archive.header(name)
+    if len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= MOST_CLASSES or dtype.kind not in "fiub":
         raise InputError(
             f"{where}, {name}",
-            f"{labels_NK.dtype} {labels_NK.shape}",
-            f"0 and 1 in the shape ({count}, K), a row for each of X",
+            f"{dtype} {shape}",
+            f"0 and 1 in the shape ({count}, K), a row for each of X and K up to {MOST_CLASSES}",
             "write a column per class and a row per instance",
         )
-    # A pass per value: isin would hold several copies of the whole.
-    wrong_NK = (labels_NK != 0) & (labels_NK != 1) & (labels_NK != -1)
-    if wrong_NK.any():
-        row, column = np.argwhere(wrong_NK)[0]
-        raise InputError(
-            f"{where}, row {row + 1}",
-            f"{name} is {labels_NK[row, column]} in column {column + 1}",
-            "0, 1, or -1 for a class that is neither present nor absent",
-            "correct the label",
-        )
-    return labels_NK.astype(np.int8)
+    refuse_beyond_memory(f"{where}, {name}", shape[0] * shape[1], "use fewer classes, or a machine with more memory")
+    labels_NK = np.empty(shape, np.int8)
+    start = 0
+    for chunk_BK in archive.chunks(name):
+        wrong_BK = (chunk_BK != 0) & (chunk_BK != 1) & (chunk_BK != -1)
+        if wrong_BK.any():
+            row, column = np.argwhere(wrong_BK)[0]
+            raise InputError(
+                f"{where}, row {start + row + 1}",
+                f"{name} is {chunk_BK[row, column]} in column {column + 1}",
+                "0, 1, or -1 for a class that is neither present nor absent",
+                "correct the label",
+            )
+        labels_NK[start : start + len(chunk_BK)] = chunk_BK
+        start += len(chunk_BK)
+    return labels_NK
 
 
 def _class_names(archive: Archive, count: int, where: str, listed: ClassList | None) -> list[str]:
@@ -116,9 +127,9 @@ def _class_names(archive: Archive, count: int, where: str, listed: ClassList | N
             raise InputError("data.classes", found, expected, "list as many names as Y has columns, in their order")
         return listed.names if listed else [str(column) for column in range(count)]
     classes = _texts(archive, name, count, where)
-    repeated = [text for position, text in enumerate(classes) if text in classes[:position]]
-    if repeated:
-        raise InputError(f"{where}, {name}", f'"{repeated[0]}" is duplicated', "each class once", "rename one")
+    if len(set(classes)) < len(classes):
+        repeated = next(text for text, times in Counter(classes).items() if times > 1)
+        raise InputError(f"{where}, {name}", f'"{repeated}" is duplicated', "each class once", "rename one")
     if listed and (absent := [text for text in listed.names if text not in classes]):
         raise InputError(
             "data.classes",
@@ -131,12 +142,12 @@ def _class_names(archive: Archive, count: int, where: str, listed: ClassList | N
 
 def _texts(archive: Archive, name: str, count: int, where: str) -> list[str]:
     """An array of `count` texts, or of whole numbers as texts; none of them empty."""
-    values = archive.read(name)
-    if values.shape != (count,) or values.dtype.kind not in "Uiu":
-        raise InputError(
-            f"{where}, {name}", f"{values.dtype} {values.shape}", f"{count} texts, an array of type str", "save it anew"
-        )
-    texts = [str(value).strip() for value in values.tolist()]
+    shape, dtype = archive.header(name)
+    if shape != (count,) or dtype.kind not in "Uiu" or dtype.itemsize > 4 * LONGEST_TEXT:
+        expected = f"{count} texts of at most {LONGEST_TEXT} characters, an array of type str"
+        raise InputError(f"{where}, {name}", f"{dtype} {shape}", expected, "save it anew")
+    refuse_beyond_memory(f"{where}, {name}", count * dtype.itemsize, "shorten the texts")
+    texts = [str(value).strip() for value in archive.read(name).tolist()]
     for position, text in enumerate(texts):
         if not text or not text.isprintable():
             raise InputError(
@@ -153,7 +164,8 @@ def _parts(archive: Archive, count: int, where: str) -> list[str] | None:
             return texts
         if "split_names" not in archive.names:
             raise InputError(f"{where}, split", "numbers, and no split_names", "the names they count in", "save both")
-        names = _texts(archive, "split_names", archive.header("split_names")[0][0], where)
+        (shape, _) = archive.header("split_names")
+        names = _texts(archive, "split_names", shape[0] if shape and shape[0] <= count else count, where)
         outside = next((row for row, text in enumerate(texts) if not 0 <= int(text) < len(names)), None)
         if outside is not None:
             raise InputError(
@@ -165,8 +177,11 @@ def _parts(archive: Archive, count: int, where: str) -> list[str] | None:
         return [names[int(text)] for text in texts]
     if "n_train" not in archive.names:
         return None
-    values = archive.read("n_train")
-    if values.size != 1 or values.dtype.kind not in "iu" or not 0 < int(values.flat[0]) <= count:
-        raise InputError(f"{where}, n_train", f"is {values}", f"a whole number from 1 to {count}", "correct it")
-    train = int(values.flat[0])
+    expected = f"a whole number from 1 to {count}"
+    shape, dtype = archive.header("n_train")
+    if shape not in ((), (1,)) or dtype.kind not in "iu":
+        raise InputError(f"{where}, n_train", f"is {dtype} {shape}", expected, "correct it")
+    train = int(archive.read("n_train").flat[0])
+    if not 0 < train <= count:
+        raise InputError(f"{where}, n_train", f"is {train}", expected, "correct it")
     return ["train"] * train + ["test"] * (count - train)
