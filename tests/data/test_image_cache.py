@@ -57,8 +57,8 @@ def steps_of(store: ImageStore, augment: str = "randaugment-flip") -> EpochSteps
 
 
 def as_bytes(views: StepViews) -> list[bytes]:
-    assert views.minority is not None
-    sides = [(side.rows, side.train, side.doubtful, side.relabel) for side in (views.random, views.minority)]
+    assert views.partner is not None
+    sides = [(side.rows, side.train, side.doubtful, side.relabel) for side in (views.random, views.partner)]
     return [b"" if value is None else value.numpy().tobytes() for side in sides for value in side]
 
 
@@ -114,8 +114,8 @@ def test_a_step_decodes_each_image_once(paths: list[Path], monkeypatch: pytest.M
         assert steps.pairs.partners_N is not None
         rows = {*steps.pairs.rows_N[positions].tolist(), *steps.pairs.partners_N[positions].tolist()}
         assert sorted(decoded) == sorted(paths[row] for row in rows)
-        assert views.minority is not None
-        assert views.minority.rows.tolist() == steps.pairs.partners_N[positions].tolist()
+        assert views.partner is not None
+        assert views.partner.rows.tolist() == steps.pairs.partners_N[positions].tolist()
 
 
 @pytest.mark.usefixtures("little_memory")
