@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from bmix.support import console
-from bmix.tracking.destination import Destination, check_reachable, destination, tracking_on
+from bmix.tracking.destination import Destination, destination, tracking_on
 from bmix.tracking.stamp import is_current, write_stamp
 from bmix.training.finished import drop_finished
 from bmix.workspace.project import project_root
 
 
 def main() -> None:
-    """Send the record unless its stamp is current; a send that fails is a warning, for the results are on disk.
+    """Send the record unless it is there and current; a send that fails is a warning, for the results are on disk.
 
     Being the last stage, it also removes the checkpoints of the runs whose outputs DVC has by now.
     """
@@ -22,14 +24,20 @@ def main() -> None:
     if not tracking_on():
         return
     target = destination()
-    if is_current(target):
-        print(f"MLflow record up to date at {target.shown}")
+    try:
+        current = is_current(target)
+    except OSError as error:
+        _warn(target, error)
+        return
+    if current:
+        _tell(f"MLflow record up to date at {target.shown}")
         return
     publish(target)
 
 
 def publish(target: Destination) -> None:
     """Read the record, send it, and leave a stamp if it arrived."""
+    from bmix.tracking.reach import check_reachable
     from bmix.tracking.record import read_record
 
     record = read_record()
@@ -37,19 +45,23 @@ def publish(target: Destination) -> None:
         check_reachable(target)
         from bmix.tracking.send import send
 
-        send(record, target)
-        write_stamp(target)
+        write_stamp(target, send(record, target))
     # MLflow passes on the errors of many libraries; none of them may fail a pipeline whose results are whole.
     except Exception as error:
-        reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
-        print(
-            f"warning: the MLflow record at {target.shown} was not brought up to date: {reason}\n"
-            "  the results on disk are whole; fix: start the tracking server, correct MLFLOW_TRACKING_URI\n"
-            f"  or make room, then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
-            file=sys.stderr,
-        )
+        _warn(target, error)
         return
-    print(f"MLflow record of {record.name} written to {target.shown}")
+    _tell(f"MLflow record of {record.name} written to {target.shown}")
+
+
+def _warn(target: Destination, error: Exception) -> None:
+    from bmix.tracking.faults import reason, remedy
+
+    _tell(
+        f"warning: the MLflow record at {target.shown} was not brought up to date: {reason(error, target)}\n"
+        f"  the results on disk are whole; fix: {target.mask(remedy(error, target))}\n"
+        f"  then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
+        sys.stderr,
+    )
 
 
 def _this_stage() -> str:
@@ -58,6 +70,15 @@ def _this_stage() -> str:
     folder = here.relative_to(root) if here.is_relative_to(root) else here
     move = "" if here == root else f"cd {shlex.quote(str(folder))} && "
     return f"{move}python -m stages.publish"
+
+
+def _tell(text: str, stream: TextIO | None = None) -> None:
+    """Print, whatever the stream can show; a reader that is gone is no failure of the record."""
+    stream = sys.stdout if stream is None else stream
+    if stream is not None:
+        encoding = stream.encoding or "utf-8"
+        with suppress(OSError, ValueError):
+            print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 if __name__ == "__main__":

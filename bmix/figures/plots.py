@@ -12,7 +12,7 @@ from bmix.evaluation.verdicts import count_labels, transition_counts
 from bmix.figures.labels import suspect_sheet, transition
 from bmix.figures.per_class import ap_by_class, class_frequencies, pr_curves
 from bmix.figures.training import learning_curves, mixtures, sampler, verdict_shares_by_epoch
-from bmix.support.files import write_csv
+from bmix.support.spreadsheet import write_named_csv
 
 FIGURES: dict[str, Callable[[Evaluation, Path], bool]] = {
     "learning_curves": learning_curves,
@@ -32,9 +32,9 @@ def write_plots(evaluation: Evaluation, folder: Path, image_paths: Sequence[Path
 
     image_paths: the training images in the order of `evaluation.labels.ids`. Equal results give equal bytes.
     """
-    write_csv(folder / "pr_curves.csv", curve_table(evaluation))
-    write_csv(folder / "classes.csv", class_table(evaluation))
-    write_csv(folder / "transition.csv", transition_table(evaluation))
+    write_named_csv(folder / "pr_curves.csv", curve_table(evaluation))
+    write_named_csv(folder / "classes.csv", class_table(evaluation))
+    write_named_csv(folder / "transition.csv", transition_table(evaluation))
     # First what can fail: an image that cannot be read.
     suspected = suspect_sheet(evaluation, folder / "suspects.png", image_paths)
     drawn = [name for name, draw in FIGURES.items() if draw(evaluation, folder / f"{name}.png")]

@@ -1,29 +1,25 @@
-"""Where the record goes, and whether it can be reached, found out before MLflow's seconds of importing."""
+"""Where the record goes, as the environment says."""
 
 from __future__ import annotations
 
 import os
 import re
-import socket
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
+from bmix.tracking.masking import masked, masked_address
 from bmix.workspace.project import project_root
 
-_SQLITE = "sqlite:///"
-_SECONDS_TO_CONNECT = 3
-_SECONDS_TO_LOCK = 5
-_SECONDS_TO_WAIT_FOR_OTHERS = 60
+_SQLITE = re.compile(r"\Asqlite(\+\w+)?:///")
+_QUERY = re.compile(r"\?(\w+=[^&/?]*(&|\Z))+\Z")
+_LOCAL = re.compile(r"(postgresql|mysql|mssql|sqlite)(\+\w+)?:|file:", re.IGNORECASE)
+_IN_MEMORY = ("", ":memory:")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A tracking URI and an experiment; `artifacts` is None where a server decides where artifacts go."""
+    """A tracking URI as MLflow takes it, and an experiment; `artifacts` is None where a server says where they go."""
 
     uri: str
     experiment: str
@@ -32,16 +28,27 @@ class Destination:
     @property
     def database(self) -> Path | None:
         """The sqlite file, where the record is one."""
-        return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
+        return _sqlite_file(_SQLITE.sub("", self.uri)) if _SQLITE.match(self.uri) else None
+
+    @property
+    def misread(self) -> bool:
+        """Whether SQLAlchemy would take a part of the sqlite file's path for options."""
+        place = _SQLITE.sub("", self.uri)
+        return place != self.uri and "?" in _QUERY.sub("", place) and not place.startswith("file:")
+
+    @property
+    def server(self) -> str | None:
+        """The address of the tracking server, without a slash at its end, where the record is kept by one."""
+        return self.uri.rstrip("/") if self.uri.lower().startswith(("http://", "https://")) else None
 
     @property
     def shown(self) -> str:
-        """The URI without a password."""
-        return self.mask(self.uri)
+        """The URI without its secrets."""
+        return masked_address(self.uri)
 
     def mask(self, text: str) -> str:
-        """A message about this destination without its password."""
-        return re.sub(r"://[^@/\s]+@", "://***@", text)
+        """A message about this destination without its secrets."""
+        return masked(text, self.uri)
 
 
 def tracking_on() -> bool:
@@ -55,52 +62,34 @@ def destination() -> Destination:
     A relative path, of sqlite or of a folder, counts from the project, so that its copies write to the same place.
     """
     root = project_root()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "sqlite:///mlflow.db"
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "bmix"
-    if uri.startswith(_SQLITE):
-        database = root / uri.removeprefix(_SQLITE)
-        return Destination(f"{_SQLITE}{database}", experiment, database.parent / "mlartifacts")
-    if ":" not in uri and not uri.startswith("databricks"):
-        uri = str(root / uri)
-    served = uri.startswith(("http://", "https://", "databricks"))
-    return Destination(uri, experiment, None if served else root / "mlartifacts")
+    if found := _SQLITE.match(uri):
+        return _in_sqlite(found[0], uri[found.end() :], experiment, root)
+    if is_folder(uri):
+        return Destination(str(root / uri), experiment, root / "mlartifacts")
+    return Destination(uri, experiment, root / "mlartifacts" if _LOCAL.match(uri) else None)
 
 
-def check_reachable(target: Destination) -> None:
-    """Raise OSError within seconds where a server does not listen or a database cannot be written."""
-    if target.uri.startswith(("http://", "https://")):
-        parts = urlsplit(target.uri)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=_SECONDS_TO_CONNECT).close()
-    if target.database and target.database.exists():
-        try:
-            with closing(sqlite3.connect(target.database, timeout=_SECONDS_TO_LOCK)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.rollback()
-        except sqlite3.Error as error:
-            raise OSError(f"{target.database}: {error}") from error
+def is_folder(uri: str) -> bool:
+    """Whether MLflow would take a URI for the folder of a file store."""
+    return ":" not in uri and "@" not in uri and not uri.startswith(("databricks", "uc"))
 
 
-@contextmanager
-def only_one(target: Destination) -> Iterator[None]:
-    """Hold a lock file beside a local record, so that two processes never look for a run and create it twice.
+def _in_sqlite(prefix: str, place: str, experiment: str, root: Path) -> Destination:
+    query = _QUERY.search(place)
+    named, options = (place[: query.start()], query[0]) if query else (place, "")
+    if named in _IN_MEMORY or named.startswith("file:"):
+        file = _sqlite_file(place)
+        return Destination(f"{prefix}{place}", experiment, (file.parent if file else root) / "mlartifacts")
+    database = Path(os.path.normpath(root / named))
+    # SQLAlchemy, which decodes nothing, takes what follows a ? for options: a folder of such a name must not be named.
+    told = os.path.relpath(database) if "?" in str(database) else str(database)
+    return Destination(f"{prefix}{told}{options}", experiment, database.parent / "mlartifacts")
 
-    Raises TimeoutError where another process holds it for a minute. A server's record is not locked.
-    """
-    if target.artifacts is None:
-        yield
-        return
-    import fcntl
 
-    target.artifacts.mkdir(parents=True, exist_ok=True)
-    with (target.artifacts / ".lock").open("w") as lock:
-        deadline = monotonic() + _SECONDS_TO_WAIT_FOR_OTHERS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    raise TimeoutError(f"{lock.name} is held by another process") from None
-                sleep(0.05)
-        yield
+def _sqlite_file(place: str) -> Path | None:
+    named = place.partition("?")[0]
+    if named.startswith("file:"):
+        named = unquote(named.removeprefix("file:")).removeprefix("//")
+    return None if named in _IN_MEMORY else Path(named).absolute()

@@ -14,8 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bmix.support import console
-from bmix.tracking.destination import Destination, check_reachable, destination, only_one
+from bmix.tracking.destination import Destination, destination
+from bmix.tracking.faults import reason
+from bmix.tracking.reach import check_reachable, only_one
 from bmix.tracking.tables import history_key
+from bmix.workspace.locked import digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,8 +34,8 @@ def main() -> None:
         follow(sys.stdin, target)
     # MLflow passes on the errors of many libraries; all of them mean that nobody can watch, and no more.
     except Exception as error:
-        reason = target.mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
-        print(f"failed: {target.shown}: {reason}", flush=True)
+        sys.stdout.buffer.write(f"failed: {target.shown}: {reason(error, target)}\n".encode())
+        sys.stdout.flush()
 
 
 def follow(lines: Iterable[str], target: Destination) -> None:
@@ -41,7 +44,7 @@ def follow(lines: Iterable[str], target: Destination) -> None:
     first = next(messages)
     check_reachable(target)
     from bmix.tracking.record import Point
-    from bmix.tracking.send import connect, log_points
+    from bmix.tracking.runs import connect, log_points
 
     client = connect(target)
     parent, run = _open(client, target, first["stage"], first["params"])
@@ -59,23 +62,30 @@ def follow(lines: Iterable[str], target: Destination) -> None:
 
 
 def _open(client: MlflowClient, target: Destination, stage: str, params: dict[str, Any]) -> tuple[str, str]:
-    from bmix.tracking import send
-    from bmix.tracking.record import run_name
+    """A live parent of these params and the data on disk, which warmup and train share, and a run of the stage in it.
 
+    A parent that holds a record is left alone: publish decides whose record this run becomes.
+    """
+    from bmix.tracking import runs
+    from bmix.tracking.identity import data_digest
+    from bmix.tracking.tags import run_name
+
+    marks = {runs.PARAMS_TAG: digest(params), runs.DATA_TAG: data_digest(), runs.LIVE_TAG: "true"}
     with only_one(target):
-        experiment = send.ensure_experiment(client, target)
-        parents = send.find_parents(client, experiment, params)
-        for child in send.find_children(client, experiment, parents):
-            if send.LIVE_TAG in child.data.tags and child.data.tags[send.STAGE_TAG] == stage:
+        experiment = runs.ensure_experiment(client, target)
+        parents = runs.find_runs(client, experiment, marks)
+        for child in runs.find_children(client, experiment, parents):
+            if child.data.tags[runs.STAGE_TAG] == stage:
                 client.delete_run(child.info.run_id)
         if parents:
             parent = str(parents[0].info.run_id)
-            if not parents[0].data.metrics:
-                client.update_run(parent, status="RUNNING")
+            client.update_run(parent, status="RUNNING")
         else:
-            parent = send.create_parent(client, experiment, run_name(params), params)
-        tags = {**send.SOURCE_TAGS, send.PARENT_TAG: parent, send.STAGE_TAG: stage, send.LIVE_TAG: "true"}
-        run = client.create_run(experiment, run_name=f"{stage} (live)", tags=tags)
+            tags = {**runs.SOURCE_TAGS, **marks}
+            parent = client.create_run(experiment.id, run_name=f"{run_name(params)} (live)", tags=tags).info.run_id
+            runs.log_params(client, parent, params)
+        tags = {**runs.SOURCE_TAGS, runs.PARENT_TAG: parent, runs.STAGE_TAG: stage, runs.LIVE_TAG: "true"}
+        run = client.create_run(experiment.id, run_name=f"{stage} (live)", tags=tags)
     return parent, str(run.info.run_id)
 
 

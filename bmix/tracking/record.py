@@ -1,9 +1,8 @@
-"""The record of one set of params as plain values, read from the files that the stages left."""
+"""The record of a run as plain values, read from the files that the stages left."""
 
 from __future__ import annotations
 
 import math
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,18 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-import bmix
 from bmix.params import Params, load_params
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
+from bmix.support.spreadsheet import read_named_csv
 from bmix.tracking import tables
+from bmix.tracking.identity import FACTS, LABELS, MANIFEST, NOISY, PREPARED, RecordKey, code_digest, data_digest
+from bmix.tracking.tags import membership_tags, model_tags, run_name, version_tags
 from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, file_digest, locked_params, locked_stages
-from bmix.workspace.project import project_root
 from bmix.workspace.timings import read_timing
 
-MANIFEST, FACTS = Path("data/prepared/manifest.parquet"), Path("data/prepared/facts.json")
-CLASSES_PICTURE = Path("data/prepared/classes.png")
-LABELS, NOISE = Path("data/noisy/labels.parquet"), Path("data/noisy/noise.json")
+CLASSES_PICTURE, NOISE = PREPARED / "classes.png", NOISY / "noise.json"
 HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
 VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
 METRICS, REPORT, PLOTS = Path("metrics.json"), Path("report.html"), Path("plots")
@@ -60,7 +58,7 @@ class StageContent:
 
 
 @dataclass(frozen=True)
-class StageRecord:
+class StageRun:
     """A stage: `ran` is false where DVC skipped or restored it; times are Unix seconds, None where it did not run."""
 
     name: str
@@ -73,9 +71,13 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """A record: the parent's content, then its stages in order; `files` pairs a file with its folder in MLflow."""
+    """A record: the parent's content, then its stages in order; `files` pairs a file with its folder in MLflow.
+
+    key: of the parent run. lock_digest: of all that DVC locked, which tells its versions apart.
+    """
 
     name: str
+    key: RecordKey
     params: dict[str, Any]
     lock_digest: str
     tags: dict[str, str]
@@ -83,7 +85,7 @@ class Record:
     files: list[tuple[Path, str]]
     tables: dict[str, pd.DataFrame]
     datasets: list[DatasetUse]
-    stages: list[StageRecord]
+    stages: list[StageRun]
 
 
 def read_record() -> Record:
@@ -96,67 +98,27 @@ def read_record() -> Record:
     _refuse_missing_files()
     training, evaluation = _datasets(params)
     facts = read_json(FACTS)
+    # What leads back to the outputs of this version, when those of another have taken their place.
+    way_back = _files(PARAMS_FILE, LOCK_FILE)
     contents = {
         "prepare": StageContent(_points(tables.overall_numbers(facts)), _files(FACTS, CLASSES_PICTURE)),
         "noise": StageContent(_points(tables.overall_numbers(read_json(NOISE))), _files(NOISE)),
         "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
-        "train": StageContent(_epoch_points(params, warmup=False), _files(*TRAINED), [training]),
-        "evaluate": StageContent(_class_points(), _files(METRICS), [evaluation]),
+        "train": StageContent(_epoch_points(params, warmup=False), [*_files(*TRAINED), *way_back], [training]),
+        "evaluate": StageContent(_class_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]),
     }
     return Record(
         name=run_name(params.flat()),
+        key=RecordKey(digest(params.flat()), data_digest(), code_digest(locked.values())),
         params=params.flat(),
         lock_digest=digest(locked),
-        tags=version_tags() | membership_tags(facts),
+        tags=version_tags() | membership_tags(facts) | model_tags(locked),
         metrics=_points(tables.result_numbers(read_json(METRICS))),
-        files=[*_files(REPORT, METRICS, PARAMS_FILE, LOCK_FILE), (VERDICTS, "labels"), *_plots()],
+        files=[*_files(REPORT, METRICS), *way_back, (VERDICTS, "labels"), *_plots()],
         tables=_label_tables(),
         datasets=[training, evaluation],
-        stages=[_stage_record(name, locked[name], content) for name, content in contents.items()],
+        stages=[_stage_run(name, locked[name], content) for name, content in contents.items()],
     )
-
-
-def run_name(params: dict[str, Any]) -> str:
-    """What a set of params is called in a table of runs, e.g. `balancemix · digits · mislabel 0.4 · seed 0`."""
-    kind, seed = params["noise.kind"], params["training.seed"]
-    noise = {"none": "clean", "single-positive": "single-positive"}.get(kind, f"{kind} {params['noise.rate']}")
-    other_seed = kind != "none" and params["noise.seed"] != seed
-    seeds = f"seed {seed}, noise seed {params['noise.seed']}" if other_seed else f"seed {seed}"
-    switches = [name for name in ("minority", "clean", "relabel", "ambiguous") if not params[f"method.{name}"]]
-    managed = params["training.recipe"] == "balancemix" and switches
-    recipe = f"balancemix without {', '.join(switches)}" if managed else params["training.recipe"]
-    return " · ".join([recipe, params["data.source"], noise, seeds])
-
-
-def membership_tags(facts: dict[str, Any]) -> dict[str, str]:
-    """Per split the digest of the images that it holds: runs with equal tags were measured on equal data."""
-    return {f"data.membership.{split}": digest for split, digest in facts["membership"].items()}
-
-
-def version_tags() -> dict[str, str]:
-    """The versions behind a result: of bmix, and the git revision with a mark where files differ from it.
-
-    params.yaml and dvc.lock are not counted as differing: the record holds their content.
-    """
-    tags = {"bmix.version": bmix.__version__}
-    revision = _git("rev-parse", "HEAD")
-    if revision is None:
-        return tags
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!params.yaml", ":!dvc.lock")
-    return {
-        **tags,
-        "bmix.git_revision": revision,
-        "bmix.git_dirty": str(bool(changed)).lower(),
-        "mlflow.source.git.commit": revision,
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=project_root(), capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _refuse_other_params(current: dict[str, Any], locked: dict[str, Any]) -> None:
@@ -208,7 +170,7 @@ def _epoch_points(params: Params, warmup: bool) -> list[Point]:
 def _class_points() -> list[Point]:
     classes = PLOTS / "classes.csv"
     return _points(tables.result_numbers(read_json(METRICS))) + (
-        _points(tables.class_numbers(pd.read_csv(classes))) if classes.exists() else []
+        _points(tables.class_numbers(read_named_csv(classes))) if classes.exists() else []
     )
 
 
@@ -216,20 +178,20 @@ def _label_tables() -> dict[str, pd.DataFrame]:
     drawn = [PLOTS / name for name in ("classes.csv", "transition.csv")]
     return {
         "labels/verdict_shares": tables.verdict_shares(read_json(VERDICT_COUNTS)),
-        **{f"labels/{path.stem}": pd.read_csv(path) for path in drawn if path.exists()},
+        **{f"labels/{path.stem}": read_named_csv(path) for path in drawn if path.exists()},
     }
 
 
-def _stage_record(name: str, locked: dict[str, Any], content: StageContent) -> StageRecord:
+def _stage_run(name: str, locked: dict[str, Any], content: StageContent) -> StageRun:
     timing = read_timing(name)
     if timing is None:
-        return StageRecord(name, digest(locked), False, None, None, content)
+        return StageRun(name, digest(locked), False, None, None, content)
     started = datetime.fromisoformat(timing["started"]).timestamp()
     seconds = [Point("seconds", timing["seconds"])]
     if timing["epochs"]:
         seconds.append(Point("seconds_per_epoch", sum(timing["epochs"]) / len(timing["epochs"])))
     timed = replace(content, metrics=content.metrics + seconds)
-    return StageRecord(name, digest(locked), True, started, started + timing["seconds"], timed)
+    return StageRun(name, digest(locked), True, started, started + timing["seconds"], timed)
 
 
 def _plots() -> list[tuple[Path, str]]:

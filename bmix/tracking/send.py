@@ -1,197 +1,162 @@
-"""Sending a record to MLflow: what is there and current stays, everything else is replaced, nothing is logged twice."""
+"""Sending a record to MLflow: what is there and current stays, nothing is deleted, nothing is logged twice."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
-from bmix.tracking.destination import Destination, only_one
-from bmix.tracking.record import DatasetUse, Point, Record, StageRecord
-from bmix.workspace.locked import digest
+from bmix.tracking.destination import Destination
+from bmix.tracking.reach import only_one
+from bmix.tracking.record import Point, Record, StageRun
+from bmix.tracking.runs import (
+    DATA_TAG,
+    LIVE_TAG,
+    PARAMS_TAG,
+    PARENT_TAG,
+    SOURCE_TAGS,
+    STAGE_TAG,
+    Experiment,
+    connect,
+    ensure_experiment,
+    find_children,
+    find_runs,
+    log_content,
+    log_params,
+    log_points,
+    milliseconds,
+)
+from bmix.tracking.stamp import SentRuns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PARAMS_TAG, LOCK_TAG = "bmix.params_digest", "bmix.lock_digest"
+CODE_TAG, LOCK_TAG, VERSION_TAG, NAME_TAG = "bmix.code_digest", "bmix.lock_digest", "bmix.version_number", "bmix.name"
 # In a store of files a tag is a file of its name, and DVC takes every file whose name ends in .dvc for its own.
-STAGE_TAG, STAGE_DIGEST_TAG, DVC_TAG, LIVE_TAG = "bmix.stage", "bmix.stage_digest", "bmix.dvc_state", "bmix.live"
-PARENT_TAG = "mlflow.parentRunId"
-SOURCE_TAGS = {"mlflow.source.name": "bmix", "mlflow.source.type": "LOCAL"}
-_METRICS_PER_BATCH, _VALUES_PER_BATCH = 1000, 100
+STAGE_DIGEST_TAG, DVC_TAG, SUPERSEDED_TAG = "bmix.stage_digest", "bmix.dvc_state", "bmix.superseded"
 
 
-def connect(target: Destination) -> MlflowClient:
-    """A client of the tracking store; a sqlite database that does not exist is made whole or not at all.
+def send(record: Record, target: Destination) -> SentRuns:
+    """Bring the record at `target` up to date, and say where it lies.
 
-    A server gets 10 seconds per request and one retry, unless MLflow's own variables say otherwise.
-    """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    from mlflow import MlflowClient
-
-    # What fails is told once, by the caller, without the traceback that MLflow logs beside the exception it raises.
-    for name in ("mlflow", "mlflow.store.db.utils", "alembic", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    if target.database and target.artifacts and not target.database.exists():
-        with only_one(target):
-            _create_database(target.database, target.artifacts)
-    return MlflowClient(tracking_uri=target.uri)
-
-
-def ensure_experiment(client: MlflowClient, target: Destination) -> str:
-    """The id of the destination's experiment, created or restored where need be."""
-    from mlflow import MlflowException
-
-    found = client.get_experiment_by_name(target.experiment)
-    if found is None:
-        try:
-            place = (target.artifacts / "runs").as_uri() if target.artifacts else None
-            # Without this tag the page asks whether the experiment is about models or about language agents.
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            return str(client.create_experiment(target.experiment, artifact_location=place, tags=tags))
-        except MlflowException:
-            found = client.get_experiment_by_name(target.experiment)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-def find_parents(client: MlflowClient, experiment: str, params: dict[str, Any]) -> list[Run]:
-    """The parent runs of a set of params, the newest first."""
-    return _search(client, experiment, f"tags.`{PARAMS_TAG}` = '{digest(params)}'")
-
-
-def find_children(client: MlflowClient, experiment: str, parents: Iterable[Run]) -> list[Run]:
-    """The runs of stages below parents."""
-    return [
-        child
-        for parent in parents
-        for child in _search(client, experiment, f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'")
-        if STAGE_TAG in child.data.tags
-    ]
-
-
-def create_parent(
-    client: MlflowClient, experiment: str, name: str, params: dict[str, Any], started: float | None = None
-) -> str:
-    """A parent run that holds its params and nothing else yet; its id."""
-    tags = {**SOURCE_TAGS, PARAMS_TAG: digest(params)}
-    run = client.create_run(experiment, start_time=_milliseconds(started), run_name=name, tags=tags)
-    log_params(client, run.info.run_id, params)
-    return str(run.info.run_id)
-
-
-def log_params(client: MlflowClient, run_id: str, params: dict[str, Any]) -> None:
-    """Log flattened params, worded as in params.yaml; logging equal ones again changes nothing."""
-    from mlflow.entities import Param
-
-    entries = [Param(key, value if isinstance(value, str) else json.dumps(value)) for key, value in params.items()]
-    for batch in _batches(entries, _VALUES_PER_BATCH):
-        client.log_batch(run_id, params=batch, synchronous=True)
-
-
-def log_points(client: MlflowClient, run_id: str, points: Sequence[Point], at: float | None = None) -> None:
-    """Log metrics in few requests."""
-    from mlflow.entities import Metric
-
-    moment = _milliseconds(at)
-    for batch in _batches([Metric(point.key, point.value, moment, point.step) for point in points], _METRICS_PER_BATCH):
-        client.log_batch(run_id, metrics=batch, synchronous=True)
-
-
-def send(record: Record, target: Destination) -> str:
-    """Bring the record at `target` up to date; the id of the parent run.
-
-    The parent is found by its params. It and its children stay where they are finished and hold the digest of what DVC
-    locked; a parent or child that does not is written anew and the old one deleted, as are the runs of live tracking.
-    Whatever fails raises, and the next call mends what was left.
+    The parent run is found by its key: params, data and code. Where what DVC locked differs from what it last held, it
+    takes on a new version: each stage that differs gets a new child, the old one is tagged superseded and stays, and
+    the parent's metrics go on at the next step. Only the runs of live tracking, which the record holds whole, and what
+    an interrupted call left unfinished are deleted. Whatever fails raises, and the next call mends what was left.
     """
     client = connect(target)
     with only_one(target):
         experiment = ensure_experiment(client, target)
-        parents = find_parents(client, experiment, record.params)
-        children = find_children(client, experiment, parents)
-        kept = next((run for run in parents if _is_current(run, LOCK_TAG, record.lock_digest)), None)
-        parent_id = kept.info.run_id if kept else _open_parent(client, experiment, record, parents)
-        current = _write_children(client, experiment, parent_id, record.stages, children)
-        if kept is None:
-            _fill_parent(client, parent_id, record)
-        for run in [*children, *parents]:
-            if run.info.run_id not in {*current, parent_id}:
+        live = find_runs(
+            client, experiment, {PARAMS_TAG: record.key.params, DATA_TAG: record.key.data, LIVE_TAG: "true"}
+        )
+        parents = find_runs(client, experiment, _key_tags(record))
+        parent = next((run for run in parents if _holds(run, record)), next(iter(parents), None))
+        watched = find_children(client, experiment, live)
+        parent = parent or _adopt(client, experiment, record, live) or _create(client, experiment, record)
+        children = _write_children(client, experiment, parent.info.run_id, record.stages)
+        if not _holds(parent, record) or not client.list_artifacts(parent.info.run_id):
+            _fill_parent(client, parent, record)
+        for run in [*watched, *live]:
+            if run.info.run_id != parent.info.run_id:
                 client.delete_run(run.info.run_id)
-        return parent_id
+        return SentRuns(experiment.id, parent.info.run_id, children)
 
 
-def _create_database(database: Path, artifacts: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    # Creating the tables takes seconds. A process killed in the middle leaves a file that no one opens.
-    unfinished = artifacts / "mlflow.db.unfinished"
-    unfinished.unlink(missing_ok=True)
-    if not database.exists():
-        store = SqlAlchemyStore(f"sqlite:///{unfinished}", artifacts.as_uri())
-        store.engine.dispose()
-        unfinished.replace(database)
+def _key_tags(record: Record) -> dict[str, str]:
+    return {PARAMS_TAG: record.key.params, DATA_TAG: record.key.data, CODE_TAG: record.key.code}
 
 
-def _is_current(run: Run, tag: str, value: str) -> bool:
-    return run.info.status == "FINISHED" and run.data.tags.get(tag) == value and LIVE_TAG not in run.data.tags
+def _holds(parent: Run, record: Record) -> bool:
+    return parent.info.status == "FINISHED" and parent.data.tags.get(LOCK_TAG) == record.lock_digest
 
 
-def _open_parent(client: MlflowClient, experiment: str, record: Record, parents: list[Run]) -> str:
-    # Metrics cannot be taken back, so a parent that has some is replaced; live tracking leaves one without.
-    for run in parents:
-        if not run.data.metrics:
-            log_params(client, run.info.run_id, record.params)
-            return str(run.info.run_id)
+def _adopt(client: MlflowClient, experiment: Experiment, record: Record, live: list[Run]) -> Run | None:
+    """The parent under which the run was watched, made that of the record; None where there is none."""
+    if not live:
+        return None
+    run_id = live[0].info.run_id
+    name = _name_apart(client, experiment, record)
+    client.update_run(run_id, name=name)
+    for key, value in {**_key_tags(record), NAME_TAG: record.name}.items():
+        client.set_tag(run_id, key, value)
+    client.delete_tag(run_id, LIVE_TAG)
+    return client.get_run(run_id)
+
+
+def _create(client: MlflowClient, experiment: Experiment, record: Record) -> Run:
     begins = [stage.started for stage in record.stages if stage.started is not None]
-    parent_id = create_parent(client, experiment, record.name, record.params, min(begins, default=None))
-    for key, value in (parents[0].data.tags if parents else {}).items():
-        if not key.startswith(("bmix.", "mlflow.")) or key == "mlflow.note.content":
-            client.set_tag(parent_id, key, value)
-    return parent_id
+    name = _name_apart(client, experiment, record)
+    tags = {**SOURCE_TAGS, **_key_tags(record), NAME_TAG: record.name}
+    started = milliseconds(min(begins, default=None))
+    return client.create_run(experiment.id, start_time=started, run_name=name, tags=tags)
 
 
-def _fill_parent(client: MlflowClient, parent_id: str, record: Record) -> None:
+def _name_apart(client: MlflowClient, experiment: Experiment, record: Record) -> str:
+    """The record's name, and where another parent has the same, a short digest of what they differ in."""
+    others = find_runs(client, experiment, {NAME_TAG: record.name})
+    parts = {"params": PARAMS_TAG, "data": DATA_TAG, "code": CODE_TAG}
+    own = _key_tags(record)
+    differing = [word for word, tag in parts.items() if any(run.data.tags.get(tag) != own[tag] for run in others)]
+    return " · ".join([record.name, *(f"{word} {own[parts[word]][:6]}" for word in differing)])
+
+
+def _fill_parent(client: MlflowClient, parent: Run, record: Record) -> None:
+    run_id, tags = parent.info.run_id, parent.data.tags
     ends = [stage.ended for stage in record.stages if stage.ended is not None]
-    _log_content(client, parent_id, record.files, record.datasets)
+    again = tags.get(LOCK_TAG) == record.lock_digest
+    version = int(tags.get(VERSION_TAG, -1)) + (0 if again else 1)
+    log_params(client, run_id, record.params)
+    log_content(client, run_id, record.files, record.datasets)
     for path, table in record.tables.items():
-        client.log_text(parent_id, table.to_json(orient="split", index=False), f"{path}.json")
+        client.log_text(run_id, table.to_json(orient="split", index=False), f"{path}.json")
     shown = [{"path": f"{path}.json", "type": "table"} for path in record.tables]
     for key, value in {**record.tags, "mlflow.loggedArtifacts": json.dumps(shown)}.items():
-        client.set_tag(parent_id, key, value)
-    log_points(client, parent_id, record.metrics, max(ends, default=None))
-    client.set_tag(parent_id, LOCK_TAG, record.lock_digest)
-    client.set_terminated(parent_id, "FINISHED", _milliseconds(max(ends, default=None)))
+        client.set_tag(run_id, key, value)
+    points = [Point(point.key, point.value, version) for point in record.metrics]
+    # What this version lacks must not be read as if it had the value of the one before.
+    lacking = set(parent.data.metrics) - {point.key for point in points}
+    points += [Point(key, math.nan, version) for key in sorted(lacking)]
+    log_points(client, run_id, _not_logged_yet(client, parent, points), max(ends, default=None))
+    client.set_tag(run_id, VERSION_TAG, str(version))
+    client.set_tag(run_id, LOCK_TAG, record.lock_digest)
+    client.set_terminated(run_id, "FINISHED", milliseconds(max(ends, default=None)))
 
 
-def _write_children(
-    client: MlflowClient, experiment: str, parent_id: str, stages: list[StageRecord], children: list[Run]
-) -> set[str]:
-    current = set()
+def _not_logged_yet(client: MlflowClient, parent: Run, points: list[Point]) -> list[Point]:
+    def steps(key: str) -> set[int]:
+        return {metric.step for metric in client.get_metric_history(parent.info.run_id, key)}
+
+    return [point for point in points if point.key not in parent.data.metrics or point.step not in steps(point.key)]
+
+
+def _write_children(client: MlflowClient, experiment: Experiment, parent_id: str, stages: list[StageRun]) -> list[str]:
+    children = find_children(client, experiment, [parent_id])
+    current = []
     for stage in stages:
         same = [run for run in children if run.data.tags[STAGE_TAG] == stage.name]
-        kept = next((run for run in same if _is_current(run, STAGE_DIGEST_TAG, stage.digest)), None)
+        finished = [run for run in same if run.info.status == "FINISHED" and LIVE_TAG not in run.data.tags]
+        kept = next((run for run in finished if run.data.tags.get(STAGE_DIGEST_TAG) == stage.digest), None)
         if kept is None:
-            current.add(_write_child(client, experiment, parent_id, stage))
-            continue
-        if kept.data.tags[PARENT_TAG] != parent_id:
-            client.set_tag(kept.info.run_id, PARENT_TAG, parent_id)
-        current.add(kept.info.run_id)
+            run_id = _write_child(client, experiment, parent_id, stage)
+        else:
+            run_id = str(kept.info.run_id)
+            if stage.content.files and not client.list_artifacts(run_id):
+                log_content(client, run_id, stage.content.files, [])
+            if SUPERSEDED_TAG in kept.data.tags:
+                client.delete_tag(run_id, SUPERSEDED_TAG)
+        for run in finished:
+            if run.info.run_id != run_id and run.data.tags.get(SUPERSEDED_TAG) != run_id:
+                client.set_tag(run.info.run_id, SUPERSEDED_TAG, run_id)
+        for run in same:
+            if run not in finished:
+                client.delete_run(run.info.run_id)
+        current.append(run_id)
     return current
 
 
-def _write_child(client: MlflowClient, experiment: str, parent_id: str, stage: StageRecord) -> str:
+def _write_child(client: MlflowClient, experiment: Experiment, parent_id: str, stage: StageRun) -> str:
     tags = {
         **SOURCE_TAGS,
         PARENT_TAG: parent_id,
@@ -199,41 +164,10 @@ def _write_child(client: MlflowClient, experiment: str, parent_id: str, stage: S
         STAGE_DIGEST_TAG: stage.digest,
         DVC_TAG: "ran" if stage.ran else "cached",
     }
-    run = client.create_run(experiment, start_time=_milliseconds(stage.started), run_name=stage.name, tags=tags)
+    started = milliseconds(stage.started)
+    run = client.create_run(experiment.id, start_time=started, run_name=stage.name, tags=tags)
     run_id = str(run.info.run_id)
-    _log_content(client, run_id, stage.content.files, stage.content.datasets)
+    log_content(client, run_id, stage.content.files, stage.content.datasets)
     log_points(client, run_id, stage.content.metrics, stage.ended)
-    client.set_terminated(run_id, "FINISHED", _milliseconds(stage.ended))
+    client.set_terminated(run_id, "FINISHED", milliseconds(stage.ended))
     return run_id
-
-
-def _log_content(client: MlflowClient, run_id: str, files: list[tuple[Path, str]], datasets: list[DatasetUse]) -> None:
-    for path, folder in files:
-        client.log_artifact(run_id, str(path), folder or None)
-    if datasets:
-        client.log_inputs(run_id, datasets=[_dataset_input(use) for use in datasets])
-
-
-def _dataset_input(use: DatasetUse) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=use.name,
-        digest=use.digest,
-        source_type="local",
-        source=json.dumps({"uri": use.source}),
-        profile=json.dumps(use.profile),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", use.context)])
-
-
-def _search(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
-    return list(client.search_runs([experiment], condition, max_results=1000, order_by=["attributes.start_time DESC"]))
-
-
-def _batches(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (values[start : start + size] for start in range(0, len(values), size))
-
-
-def _milliseconds(seconds: float | None) -> int:
-    return round(1000 * (time.time() if seconds is None else seconds))

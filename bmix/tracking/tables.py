@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
+from bmix.tracking.metric_names import metric_key
+
 _PER_CLASS = {"classes", "per_class", "class_names"}
 _VERDICTS = ("clean", "relabelled", "ambiguous")
-_NOT_IN_KEYS = re.compile(r"[^\w .:/-]", re.ASCII)
-
-
-def metric_key(*parts: str) -> str:
-    """A metric's key from its parts; characters that MLflow refuses become _, a slash within a part too."""
-    return "/".join(_NOT_IN_KEYS.sub("_", part.replace("/", "_")) for part in parts)[:250]
 
 
 def numbers(value: Any, *path: str) -> Iterator[tuple[str, float]]:
@@ -80,7 +75,7 @@ def class_numbers(classes: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """The average precisions in plots/classes.csv: `ap/CLASS`, of a further split `ap_NAME/CLASS`."""
     for column in classes.columns:
         if column == "ap" or column.startswith("ap_"):
-            values = zip(classes["class"].astype(str), classes[column].tolist(), strict=True)
+            values = zip(classes["class"], classes[column].tolist(), strict=True)
             yield from ((metric_key(column, name), value) for name, value in values if math.isfinite(value))
 
 

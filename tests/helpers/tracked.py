@@ -11,25 +11,38 @@ import yaml
 
 from bmix.params import load_params
 from bmix.support.files import write_csv, write_json, write_parquet, write_text
+from bmix.support.spreadsheet import write_named_csv
 from bmix.workspace.locked import digest
 from tests.helpers.tiny import write_params
 
 CLASSES = ["ant", "bee", "cat (wild)"]
 EPOCHS, WARMUP_EPOCHS = 6, 3
 VERDICTS = ("clean", "relabelled", "ambiguous")
+OUTPUTS = {
+    "prepare": "data/prepared",
+    "noise": "data/noisy",
+    "warmup": "models/warmup",
+    "train": "models/final",
+    "evaluate": "metrics.json",
+}
 
 
-def write_project(folder: Path, *edits: str, version: int = 0, finished: float = 70.0) -> Path:
-    """A project in `folder` whose stages have all run; another `version` has other outputs with the same params."""
+def write_project(
+    folder: Path, *edits: str, version: int = 0, finished: float = 70.0, data: int = 0, code: int = 0
+) -> Path:
+    """A project in `folder` whose stages have all run; another `version` has other outputs with the same params.
+
+    data: the number of labels that differ from the first data set. code: which version of the code ran.
+    """
     write_params(folder, f"training.epochs={EPOCHS}", f"training.warmup_epochs={WARMUP_EPOCHS}", *edits)
-    _write_data(folder)
+    _write_data(folder, data)
     _write_training(folder, version)
     _write_evaluation(folder, finished)
-    write_lock(folder, version)
+    write_lock(folder, version + data, code)
     return folder
 
 
-def write_lock(folder: Path, version: int = 0, **stage_versions: int) -> None:
+def write_lock(folder: Path, version: int = 0, code: int = 0, **stage_versions: int) -> None:
     """A dvc.lock with the params of params.yaml; a stage of another version has other outputs."""
     flat = load_params(folder / "params.yaml").flat()
     sections = {"prepare": "data", "noise": "noise", "warmup": "training", "train": "method", "evaluate": "evaluate"}
@@ -39,18 +52,20 @@ def write_lock(folder: Path, version: int = 0, **stage_versions: int) -> None:
         made = digest([stage, flat, stage_versions.get(stage, version)])
         stages[stage] = {
             "cmd": f"python -m stages.{stage}",
+            "deps": [{"path": f"stages/{stage}.py", "hash": "md5", "md5": digest([stage, code])}],
             "params": {"params.yaml": values},
-            "outs": [{"path": f"of-{stage}", "hash": "md5", "md5": made, "size": 1}],
+            "outs": [{"path": OUTPUTS[stage], "hash": "md5", "md5": made, "size": 1}],
         }
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
 
 
-def _write_data(folder: Path) -> None:
+def _write_data(folder: Path, changed: int) -> None:
     rows = range(30)
     splits = ["train"] * 20 + ["val"] * 5 + ["test"] * 5
-    labels = [[CLASSES[row % 3]] for row in rows]
+    labels = [[CLASSES[(row + (row < changed)) % 3]] for row in rows]
     names = [f"{row:03d}" for row in rows]
     frame = pd.DataFrame({"id": names, "path": names, "split": splits, "labels": labels, "digest": "0" * 16})
+    frame["ignore"] = [[] for _ in rows]
     write_parquet(folder / "data/prepared/manifest.parquet", frame)
     write_parquet(folder / "data/noisy/labels.parquet", frame[["id"]][:20].assign(given=labels[:20], true=labels[:20]))
     write_json(folder / "data/prepared/classes.json", CLASSES)
@@ -115,8 +130,9 @@ def _write_evaluation(folder: Path, result: float) -> None:
     }
     write_json(folder / "metrics.json", metrics)
     classes = pd.DataFrame({"class": CLASSES, "group": "few", "ap": [0.5, 0.25, None], "ap_balanced": 0.75})
-    write_csv(folder / "plots" / "classes.csv", classes)
-    write_csv(folder / "plots" / "transition.csv", pd.DataFrame({"true": [0, 1], "given": [1, 0], "refined": [0, 1]}))
+    write_named_csv(folder / "plots" / "classes.csv", classes)
+    transition = pd.DataFrame({"class": "ant", "true": [0, 1], "given": [1, 0], "refined": [0, 1], "count": 1})
+    write_named_csv(folder / "plots" / "transition.csv", transition)
     write_text(folder / "report.html", "<h1>report</h1>\n")
     for name in ("mixtures.png", "transition.png"):
         write_text(folder / "plots" / name, f"{name}\n")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.tiny import REPOSITORY
+from tests.helpers.tracked import write_project
+
+VARIABLES = (
+    *("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "BMIX_HOME", "BMIX_TRACKING"),
+    *(f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS")),
+    *(name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())),
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    # No credentials of the person who runs the tests.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return write_project(folder)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from bmix.tracking.destination import Destination
+    from bmix.tracking.runs import connect
+
+    folder = tmp_path_factory.mktemp("empty")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", "bmix", folder / "mlartifacts"))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def recorded(project: Path, empty_database: Path) -> Path:
+    shutil.copy(empty_database, project / "mlflow.db")
+    return project
