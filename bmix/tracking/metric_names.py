@@ -21,7 +21,7 @@ def key_part(name: str) -> str:
     """One part of a key: the name as it is where MLflow can hold it, else marked, so that no two names share a key.
 
     The characters that MLflow refuses, and slashes, become `_`, a long name is cut, and `.` with ten hex digits of the
-    name's digest follows: `a/b` is `a_b.f79ac8bb47`. Marked too: a name that starts or ends with a blank, that would be
+    name's digest follows: `a/b` is `a_b.9a159f8121`. Marked too: a name that starts or ends with a blank, that would be
     read as a folder (`.`, `..`), that is empty, and one that looks like a marked name.
     """
     plain = _REFUSED.sub("_", name)

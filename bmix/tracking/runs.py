@@ -144,7 +144,7 @@ def milliseconds(seconds: float | None) -> int:
 
 
 def _create_database(database: Path, artifacts: Path) -> None:
-    if database.exists():
+    if database.exists() and database.stat().st_size:
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
