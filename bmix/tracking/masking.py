@@ -12,7 +12,7 @@ _SHORTEST_SECRET = 3
 _ENVIRONMENT = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _USERINFO = re.compile(r"://[^\s/]*@")
-_QUERY_VALUE = re.compile(r"([?&][\w.-]+=)[^\s&#'\")]+")
+_QUERY_VALUE = re.compile(r"([?&]\w*(?:token|pass|pwd|secret|key|auth|sig)[\w.-]*=)[^\s&#'\")]+", re.IGNORECASE)
 
 
 def masked_address(address: str) -> str:
