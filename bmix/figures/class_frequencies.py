@@ -20,7 +20,8 @@ def class_frequencies(facts: dict[str, Any], path: Path) -> None:
     counts = [own["positives"]["train"] for _, own in ranked]
     least = min((count for count in counts if count), default=1)
     named = len(ranked) <= NAMED
-    with figure(path, width=max(6.0, min(16.0, 2 + 0.2 * len(ranked))), height=4.2) as drawn:
+    shown = facts["classes"] if named else ()
+    with figure(path, max(6.0, min(16.0, 2 + 0.2 * len(ranked))), 4.2, shown) as drawn:
         axes = drawn.subplots()
         colours = [GROUP_COLOURS.get(own["group"], SKY) for _, own in ranked]
         axes.bar(range(len(ranked)), counts, color=colours, width=0.8 if named else 1.0)

@@ -34,7 +34,7 @@ def transition(evaluation: Evaluation, path: Path) -> bool:
     moves = mislabelling_moves(evaluation.labels.given_NK, evaluation.true)
     moved, count = moves.sum() > 0, len(moves)
     side = float(np.clip(3.4 + 0.13 * count, 4.8, 11))
-    with figure(path, 8.5 + side * moved, max(4.6, side)) as drawn:
+    with figure(path, 8.5 + side * moved, max(4.6, side), evaluation.classes) as drawn:
         panels = drawn.subplots(1, 1 + moved, squeeze=False, width_ratios=[7.5, side] if moved else [1])[0]
         _draw_outcomes(panels[0], outcome_counts(evaluation.noise.counts).sum(axis=0))
         if moved:
@@ -123,7 +123,7 @@ def suspect_sheet(evaluation: Evaluation, path: Path, image_paths: Sequence[Path
     title = "Given labels that are most likely wrong"
     if evaluation.true is not None:
         title += "\n✓ the label is wrong indeed,  ✗ the label is right"
-    with figure(path, max(1.9 * columns, 6), 2.6 * rows + 0.7) as drawn:
+    with figure(path, max(1.9 * columns, 6), 2.6 * rows + 0.7, evaluation.classes) as drawn:
         drawn.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         panels = drawn.subplots(rows, columns, squeeze=False)
         for axes, suspect in zip(panels.flat, table.to_dict("records"), strict=False):

@@ -26,7 +26,7 @@ def class_frequencies(evaluation: Evaluation, path: Path) -> bool:
     count = len(order)
     many, medium = evaluation.thresholds
     bounds = {"many": f"{many:,} or more", "medium": f"{medium:,} or more", "few": f"below {medium:,}"}
-    with figure(path, float(np.clip(1.5 + 0.45 * count, 7.5, 16)), 4.6) as drawn:
+    with figure(path, float(np.clip(1.5 + 0.45 * count, 7.5, 16)), 4.6, evaluation.classes) as drawn:
         axes = drawn.subplots()
         places = np.arange(count)
         for group in GROUPS:
@@ -74,7 +74,7 @@ def pr_curves(evaluation: Evaluation, path: Path) -> bool:
     if not present:
         return False
     grid = np.linspace(0.01, 1, 100)
-    with figure(path, 4.2 * len(present) + 0.4, 4.6) as drawn:
+    with figure(path, 4.2 * len(present) + 0.4, 4.6, evaluation.classes) as drawn:
         for axes, group in zip(drawn.subplots(1, len(present), squeeze=False, sharey=True)[0], present, strict=True):
             members = np.flatnonzero((groups == group) & ~np.isnan(ap))
             colour = GROUP_COLOURS[group]
@@ -112,7 +112,7 @@ def ap_by_class(evaluation: Evaluation, path: Path) -> bool:
         return False
     others = [split for split in evaluation.ap if split != evaluation.split]
     positives, groups = np.maximum(evaluation.train_positives, 1), evaluation.groups
-    with figure(path, 9.5, 5.4) as drawn:
+    with figure(path, 9.5, 5.4, evaluation.classes) as drawn:
         axes = drawn.subplots()
         for marker, split in zip("DsvP^", others, strict=False):
             further = evaluation.ap[split]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from bmix.figures.fonts import drawable, families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +25,6 @@ OUTCOME_COLOURS = (GREEN, AMBER, RED)
 DPI = 110
 
 _STYLE: Any = {
-    "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
     # Class names are shown as they are, whatever signs they hold.
@@ -47,16 +49,21 @@ _STYLE: Any = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A new figure in the project's style (inches); saved as PNG at `path` when the block ends without an error."""
+def figure(path: Path, width: float, height: float, names: Iterable[str] = ()) -> Iterator[Figure]:
+    """A new figure in the project's style (inches); saved as PNG at `path` when the block ends without an error.
+
+    names: of classes that it shows, for which fonts are looked for.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # `short` shows what no font can; what is left, such as a sign in a font of another weight, is a box.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         # A user's matplotlibrc must not change the bytes.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(_STYLE | {"font.family": families(names)})
         drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(drawn)
         yield drawn
@@ -64,8 +71,8 @@ def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 
 
 def short(name: str, limit: int = 18) -> str:
-    """A class name on one line, cut with an ellipsis beyond `limit` characters."""
-    line = " ".join(name.split())
+    """A class name on one line, as the fonts here can show it, cut with an ellipsis beyond `limit` characters."""
+    line = drawable(" ".join(name.split())[: limit + 1])
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

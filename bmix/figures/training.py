@@ -154,7 +154,7 @@ def mixtures(evaluation: Evaluation, path: Path) -> bool:
     shown = by_frequency[np.unique(np.linspace(0, len(by_frequency) - 1, count).round().astype(int))]
     columns = min(count, 5 if count in (5, 9, 10) else 4)
     rows = -(-count // columns)
-    with figure(path, min(3.2 * columns, 12.5), 2.3 * rows + 0.7) as drawn:
+    with figure(path, min(3.2 * columns, 12.5), 2.3 * rows + 0.7, evaluation.classes) as drawn:
         panels = drawn.subplots(rows, columns, sharex=True, squeeze=False)
         for axes, k in zip(panels.flat, shown, strict=False):
             name = evaluation.classes[k]

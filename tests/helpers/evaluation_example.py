@@ -35,9 +35,11 @@ class Example:
         return evaluate(self.predictions, self.true.sum(axis=0), labels, true, self.record, self.thresholds, 200)
 
 
-def make_example(classes: int = 10, images: int = 1500, seed: int = 0, managed: bool = True) -> Example:
+def make_example(
+    classes: int = 10, images: int = 1500, seed: int = 0, managed: bool = True, names: list[str] | None = None
+) -> Example:
     rng = np.random.default_rng(seed)
-    names = NAMES.get(classes, [f"class number {k}" for k in range(classes)])
+    names = names or NAMES.get(classes, [f"class number {k}" for k in range(classes)])
     frequency = np.geomspace(0.45, 0.45 / 60, classes)
     true = rng.random((images, classes)) < frequency
     true[np.arange(classes), np.arange(classes)] = True
