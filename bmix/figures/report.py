@@ -14,6 +14,7 @@ import pandas as pd
 from bmix.evaluation.results import Evaluation, class_table
 from bmix.evaluation.verdicts import VERDICTS, suspects, verdict_shares
 from bmix.figures.report_style import CSS
+from bmix.support.errors import shortened
 
 MOST_SUSPECTS = 100
 AMONG_NAMES = {"all": "all labels", "positives": "given positives", "negatives": "given negatives"}
@@ -173,7 +174,7 @@ def _class_rows(evaluation: Evaluation) -> str:
     headings = ["class", "group", "positives", "given", *splits, "clean %", "re-labelled %"]
     headings += ["ambiguous %", *(["truly wrong %"] if wrong else [])]
     rows = [
-        [escape(str(r["class"])), r["group"], f"{r['train_positives']:,}", f"{r['given_positives']:,}"]
+        [escape(shortened(str(r["class"]))), r["group"], f"{r['train_positives']:,}", f"{r['given_positives']:,}"]
         + [_percent(r[column]) for column in [*measured, *shares, *wrong]]
         for r in table.to_dict("records")
     ]
@@ -209,8 +210,8 @@ def _suspect_table(table: pd.DataFrame, truth_known: bool) -> str:
     rows = []
     for r in table.to_dict("records"):
         values = [
-            r["id"],
-            r["class"],
+            shortened(str(r["id"])),
+            shortened(str(r["class"])),
             f"{r['p_clean']:.4f}",
             verdicts.get(r["verdict"], r["verdict"]),
             words[r["label"]],

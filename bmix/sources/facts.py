@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bmix.data.manifest import Manifest, label_counts
+from bmix.support.errors import shortened
 
 Facts = dict[str, Any]
 
@@ -77,7 +78,10 @@ def facts_table(facts: Facts) -> str:
     classes = facts["classes"].items()
     body = [
         ["class", *splits, "group"],
-        *([name, *(str(own["positives"].get(split, "")) for split in splits), own["group"]] for name, own in classes),
+        *(
+            [shortened(name), *(str(own["positives"].get(split, "")) for split in splits), own["group"]]
+            for name, own in classes
+        ),
         [],
         ["images", *(str(count) for count in facts["images"].values()), ""],
         [

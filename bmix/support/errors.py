@@ -9,6 +9,8 @@ SHOWN = 8
 """How many names a message lists before it only counts the rest."""
 LONGEST_NAME = 100
 """Characters of a name that a message shows."""
+LONGEST_PART = 2000
+"""Characters of what was found, or expected, that a message shows, whatever was read."""
 
 
 class InputError(ValueError):
@@ -16,7 +18,8 @@ class InputError(ValueError):
 
     def __init__(self, where: str, found: str, expected: str, remedy: str) -> None:
         self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
-        super().__init__(f"{where}: {found}\n  expected: {expected}\n  fix: {remedy}")
+        told = [shortened(part, LONGEST_PART) for part in (where, found, expected, remedy)]
+        super().__init__("{}: {}\n  expected: {}\n  fix: {}".format(*told))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
         return type(self), (self.where, self.found, self.expected, self.remedy)
@@ -40,8 +43,8 @@ def quoted(names: Iterable[str]) -> str:
     return listed(f'"{shortened(name)}"' for name in names)
 
 
-def shortened(name: str) -> str:
-    """A name as a message shows it: what is over LONGEST_NAME characters is cut off and counted."""
-    if len(name) <= LONGEST_NAME:
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name as a message shows it: what is over `longest` characters is cut off and counted."""
+    if len(name) <= longest:
         return name
-    return f"{name[:LONGEST_NAME]}… ({len(name):,} characters)"
+    return f"{name[:longest]}… ({len(name):,} characters)"

@@ -123,7 +123,9 @@ def _server_with(experiment: dict[str, Any], runs: set[str]) -> Callable[[str], 
 def test_a_server_is_asked_for_the_runs(
     project: Path, answer: Callable[[str], tuple[int, Any]], there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    (project / ".mlflow").mkdir()
+    (project / ".mlflow" / "credentials").write_text("[mlflow]\nmlflow_tracking_username = ann\n")
+    monkeypatch.setenv("HOME", str(project))
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "päss")
     with serving(answer) as server:
         target = Destination(f"{server.address}/", "bmix", None)
