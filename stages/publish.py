@@ -57,7 +57,7 @@ def _warn(target: Destination, error: Exception) -> None:
     from bmix.tracking.faults import reason, remedy
 
     _tell(
-        f"warning: the MLflow record at {target.shown} was not brought up to date: {reason(error, target)}\n"
+        f"warning: MLflow record at {target.shown} not up to date: {reason(error, target)}\n"
         f"  the results on disk are whole; fix: {remedy(error, target)}\n"
         f"  then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
         sys.stderr,

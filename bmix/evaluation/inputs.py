@@ -10,7 +10,7 @@ import pandas as pd
 from bmix.data.manifest import Manifest, quoted
 from bmix.data.stores import open_store
 from bmix.evaluation.predict import predict_confidence
-from bmix.evaluation.results import RunRecord
+from bmix.evaluation.results import TrainingTables
 from bmix.models.store import Classifier
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
@@ -18,7 +18,7 @@ from bmix.support.files import read_json
 Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def read_run(folder: Path) -> tuple[RunRecord, pd.DataFrame]:
+def read_run(folder: Path) -> tuple[TrainingTables, pd.DataFrame]:
     """The record of a run and its verdicts, from the files that the stage train wrote into `folder`.
 
     Raises InputError for a file that is missing.
@@ -29,7 +29,7 @@ def read_run(folder: Path) -> tuple[RunRecord, pd.DataFrame]:
                 str(folder / name), "no such file", "an output of the stage train", "run that stage: dvc repro"
             )
     summary = read_json(folder / "verdicts.json")
-    record = RunRecord(
+    record = TrainingTables(
         history=pd.read_csv(folder / "history.csv"),
         mixtures=pd.read_parquet(folder / "mixtures.parquet"),
         sampler=pd.read_csv(folder / "sampler.csv"),

@@ -30,7 +30,7 @@ DECIMALS = 6
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class TrainingTables:
     """What train wrote beside the model: history.csv, mixtures.parquet, sampler.csv, and of verdicts.json the flags."""
 
     history: pd.DataFrame
@@ -69,7 +69,7 @@ class Evaluation:
     train_positives: np.ndarray
     ap: dict[str, np.ndarray]
     curves: list[tuple[np.ndarray, np.ndarray]]
-    record: RunRecord
+    record: TrainingTables
     labels: LabelVerdicts
     true: np.ndarray | None
     noise: NoiseScores | None
@@ -94,7 +94,7 @@ def evaluate(
     train_positives: np.ndarray,
     labels: LabelVerdicts,
     true_NK: np.ndarray | None,
-    record: RunRecord,
+    record: TrainingTables,
     thresholds: tuple[int, int],
     curve_points: int,
 ) -> Evaluation:

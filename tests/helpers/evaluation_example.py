@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bmix.evaluation.results import Evaluation, RunRecord, evaluate
+from bmix.evaluation.results import Evaluation, TrainingTables, evaluate
 from bmix.evaluation.verdicts import place_verdicts
 
 EPOCHS, WARMUP = 30, 16
@@ -25,7 +25,7 @@ class Example:
     true: np.ndarray
     given: np.ndarray
     verdicts: pd.DataFrame
-    record: RunRecord
+    record: TrainingTables
     predictions: dict[str, tuple[np.ndarray, np.ndarray]]
     thresholds: tuple[int, int]
 
@@ -58,7 +58,7 @@ def make_example(
             "weight": np.where(verdicts["verdict"] == 2, verdicts["p_clean"], 1)[rows, columns].astype(np.float32),
         }
     )
-    record = RunRecord(
+    record = TrainingTables(
         _history(rng, managed), _mixtures(names, given, true, rng) if managed else _no_mixtures(), _sampler(managed),
         managed, 0.975,
     )  # fmt: skip

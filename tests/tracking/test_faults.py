@@ -27,7 +27,7 @@ DEAD_SERVER = "http://ann:hunter2@127.0.0.1:9"
 
 def warning(capsys: pytest.CaptureFixture[str]) -> str:
     told = capsys.readouterr().err
-    assert told.startswith("warning: the MLflow record at ")
+    assert told.startswith("warning: MLflow record at ")
     assert "hunter2" not in told
     assert not STAMP.exists()
     return told
@@ -58,7 +58,7 @@ def test_an_address_that_cannot_be_reached(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     publish.main()
     told = warning(capsys)
-    assert f"was not brought up to date: {fault}" in told
+    assert f"not up to date: {fault}" in told
     assert advice in told.splitlines()[1]
     assert told.splitlines()[2].startswith("  then run `python -m stages.publish`; to do without the record: BMIX_")
 
@@ -242,6 +242,6 @@ def test_a_stream_that_shows_little_or_nothing(project: Path, monkeypatch: pytes
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.startswith("warning: the MLflow record at http://***@127.0.0.1:9/??")
+    assert done.stderr.startswith("warning: MLflow record at http://***@127.0.0.1:9/??")
     for closed in ("2>&-", "2>/dev/full"):
         assert subprocess.run(f"{shlex.join(command)} {closed}", shell=True, timeout=1800).returncode == 0

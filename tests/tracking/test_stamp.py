@@ -143,4 +143,4 @@ def test_a_server_that_does_not_answer_is_told(
     publish.main()
     told = capsys.readouterr()
     assert "up to date" not in told.out
-    assert "was not brought up to date: ConnectionRefusedError: [Errno 111] Connection refused" in told.err
+    assert "not up to date: ConnectionRefusedError: [Errno 111] Connection refused" in told.err
