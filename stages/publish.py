@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 
 from bmix.support import console
 from bmix.tracking.destination import Destination, destination, tracking_on
@@ -30,7 +28,7 @@ def main() -> None:
         _warn(target, error)
         return
     if current:
-        _tell(f"MLflow record up to date at {target.shown}")
+        print(f"MLflow record up to date at {target.shown}")
         return
     publish(target)
 
@@ -50,17 +48,17 @@ def publish(target: Destination) -> None:
     except Exception as error:
         _warn(target, error)
         return
-    _tell(f"MLflow record of {record.name} written to {target.shown}")
+    print(f"MLflow record of {record.name} written to {target.shown}")
 
 
 def _warn(target: Destination, error: Exception) -> None:
     from bmix.tracking.faults import reason, remedy
 
-    _tell(
+    print(
         f"warning: MLflow record at {target.shown} not up to date: {reason(error, target)}\n"
         f"  the results on disk are whole; fix: {remedy(error, target)}\n"
         f"  then run `{_this_stage()}`; to do without the record: BMIX_TRACKING=off",
-        sys.stderr,
+        file=sys.stderr,
     )
 
 
@@ -70,15 +68,6 @@ def _this_stage() -> str:
     folder = here.relative_to(root) if here.is_relative_to(root) else here
     move = "" if here == root else f"cd {shlex.quote(str(folder))} && "
     return f"{move}python -m stages.publish"
-
-
-def _tell(text: str, stream: TextIO | None = None) -> None:
-    """Print, whatever the stream can show; a reader that is gone is no failure of the record."""
-    stream = sys.stdout if stream is None else stream
-    if stream is not None:
-        encoding = stream.encoding or "utf-8"
-        with suppress(OSError, ValueError):
-            print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,7 @@ def main() -> None:
         follow(sys.stdin, target)
     # MLflow passes on the errors of many libraries; all of them mean that nobody can watch, and no more.
     except Exception as error:
-        sys.stdout.buffer.write(f"failed: {target.shown}: {reason(error, target)}\n".encode())
-        sys.stdout.flush()
+        print(f"failed: {target.shown}: {reason(error, target)}", flush=True)
 
 
 def follow(lines: Iterable[str], target: Destination) -> None:

@@ -6,8 +6,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from time import monotonic, sleep
 
+from bmix.support.locks import held
 from bmix.tracking.destination import Destination
 from bmix.tracking.server import ask
 
@@ -68,17 +68,10 @@ def only_one(target: Destination) -> Iterator[None]:
     if target.artifacts is None:
         yield
         return
-    import fcntl
 
-    target.artifacts.mkdir(parents=True, exist_ok=True)
-    with (target.artifacts / ".lock").open("w") as lock:
-        deadline = monotonic() + _SECONDS_TO_WAIT_FOR_OTHERS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    raise TimeoutError(f"{lock.name} is held by another process") from None
-                sleep(0.05)
+    def refusal(process: str) -> Exception:
+        return TimeoutError(f"{lock} is held by another process, {process}")
+
+    lock = target.artifacts / ".lock"
+    with held(lock, refusal, _SECONDS_TO_WAIT_FOR_OTHERS, "waiting for another process that writes the MLflow record"):
         yield

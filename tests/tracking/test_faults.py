@@ -22,6 +22,7 @@ from tests.helpers.mlflow_runs import parents
 from tests.helpers.servers import serving
 from tests.helpers.tracked import write_project
 
+A_HANG = 1800
 DEAD_SERVER = "http://ann:hunter2@127.0.0.1:9"
 
 
@@ -242,6 +243,5 @@ def test_a_stream_that_shows_little_or_nothing(project: Path, monkeypatch: pytes
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr.startswith("warning: MLflow record at http://***@127.0.0.1:9/??")
-    for closed in ("2>&-", "2>/dev/full"):
-        assert subprocess.run(f"{shlex.join(command)} {closed}", shell=True, timeout=1800).returncode == 0
+    assert done.stderr.startswith("warning: MLflow record at http://***@127.0.0.1:9/\\xe9+/- not up to date")
+    assert subprocess.run(f"{shlex.join(command)} 2>&- >&-", shell=True, timeout=A_HANG).returncode == 0

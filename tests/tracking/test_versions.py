@@ -162,7 +162,8 @@ def test_run_id_in_the_environment_is_not_written_to(recorded: Path, monkeypatch
 def test_database_is_made_whole_by_two_processes_at_once(project: Path) -> None:
     command = [sys.executable, "-m", "stages.publish"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[1] for process in both] == ["", ""]
+    told = [line for process in both for line in process.communicate()[1].splitlines()]
+    assert [line for line in told if not line.startswith("waiting for another process that writes")] == []
     assert len(parents()) == 1
     assert set(children()) == set(lasting_stages())
     assert not list(Path("mlartifacts").glob("*.unfinished"))
