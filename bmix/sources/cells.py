@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,10 @@ class Cells:
     def column(self, role: str) -> pa.ChunkedArray:
         """The cells of the column that has this role."""
         return self.columns[self.roles[role]]
+
+    def without(self, role: str) -> Cells:
+        """The same cells, of which no column has this role."""
+        return replace(self, roles={other: name for other, name in self.roles.items() if other != role})
 
     def without_role(self) -> list[str]:
         """The columns of the file that have no role and are no index, whether they are here or not."""

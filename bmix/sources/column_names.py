@@ -71,6 +71,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-def roles_note(roles: dict[str, str]) -> str:
-    """What to say of columns that have a role under another name; '' where there is none."""
-    return ", ".join(f'{role} in column "{name}"' for role, name in roles.items() if name != role)
+def form_note(roles: dict[str, str], indexes: Sequence[str] = ()) -> str:
+    """What to say of columns that have a role under another name, and of an index; '' where there is neither."""
+    parts = [f'{role} in column "{name}"' for role, name in roles.items() if name != role]
+    return ", ".join([*parts, *(f"the index of pandas, {quoted([name])}, left alone" for name in indexes if name)])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bmix.sources.column_names import find_roles, is_index, roles_note
+from bmix.sources.column_names import find_roles, form_note, is_index
 from bmix.support.errors import InputError
 
 
@@ -41,8 +41,8 @@ def test_without_images_an_id_is_no_path() -> None:
 
 
 def test_what_has_another_name_is_noted() -> None:
-    assert roles_note({"path": "filename", "labels": "labels"}) == 'path in column "filename"'
-    assert roles_note({"path": "path"}) == ""
+    assert form_note({"path": "filename", "labels": "labels"}) == 'path in column "filename"'
+    assert form_note({"path": "path"}) == ""
 
 
 @pytest.mark.parametrize(

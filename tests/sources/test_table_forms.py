@@ -75,6 +75,18 @@ READ: dict[str, tuple[dict[str, Any], CellRules, str, str]] = {
         {"labels": matrix().tolist()}, CellRules(), "cat,dog,owl",
         "lists of 3 values 0 and 1, in the order of the listed classes",
     ),
+    "multi-hot without brackets": (
+        {"labels": [" ".join(map(str, row)) for row in matrix().astype(int)]}, CellRules(), "cat,dog,owl",
+        "lists of 3 values 0 and 1, in the order of the listed classes",
+    ),
+    "multi-hot in one piece": (
+        {"labels": ["".join(map(str, row)) for row in matrix().astype(int)]}, CellRules(), "cat,dog,owl",
+        "lists of 3 values 0 and 1, in the order of the listed classes",
+    ),
+    "numpy's own texts": (
+        {"labels": [str([np.str_(name) for name in names]) for names in LISTS]}, CellRules(), "auto",
+        "lists in brackets",
+    ),
     "class numbers": (
         {"labels": [[NAMES.index(name) for name in names] for names in LISTS]}, CellRules(), "cat,dog,owl",
         "numbers of classes",
@@ -134,6 +146,10 @@ REFUSED: dict[str, tuple[dict[str, Any], CellRules, str, str]] = {
     "blanks": (JOINED[" "], CellRules(), 'one class for each whole cell gives "cat dog"', "data.delimiter to space"),
     "multi-hot without names": (
         {"labels": matrix().astype(int).tolist()}, CellRules(),
+        "labels holds lists of 3 values 0 and 1, and nothing says which", "data.classes=",
+    ),
+    "multi-hot in one piece without names": (
+        {"labels": ["".join(map(str, row)) for row in matrix().astype(int)]}, CellRules(),
         "labels holds lists of 3 values 0 and 1, and nothing says which", "data.classes=",
     ),
     "lists glued by Python": (
@@ -250,6 +266,12 @@ def test_open_images_has_a_row_per_label_with_its_confidence(tmp_path: Path) -> 
     assert manifest.notes["left alone"] == 'columns "Source"'
 
 
+def test_an_image_under_several_ids_is_one(tmp_path: Path) -> None:
+    manifest = csv(tmp_path, "id,path,labels\n1,a.jpg,cat;dog\n2,./a.jpg,dog;cat\n3,b.jpg,cat\n4,b.jpg,dog\n")
+    assert manifest.frame["id"].tolist() == ["1", "3"]
+    assert manifest.frame["labels"].tolist() == [["cat", "dog"], ["cat", "dog"]]
+
+
 def test_rows_of_one_image_that_disagree_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         csv(tmp_path, "path,cat,dog\na.jpg,1,0\nb.jpg,0,1\na.jpg,0,1\n")
@@ -319,6 +341,19 @@ def test_pictures_inside_a_table_are_refused_with_the_way_out(tmp_path: Path) ->
     pq.write_table(pa.table({"image": pictures, "label": ["cat"]}), tmp_path / "labels.parquet")
     with pytest.raises(InputError, match="column image holds the pictures themselves, not their paths"):
         read_table(tmp_path / "labels.parquet", tmp_path, 0)
+
+
+@pytest.mark.parametrize("name", [None, "number", "index"])
+def test_the_index_of_a_pandas_table_is_no_feature(tmp_path: Path, name: str | None) -> None:
+    frame = pd.DataFrame(
+        {"a": [0.5, 1.5, 2.5, 3.5], "b": [1.0, 2.0, 3.0, 4.0], "labels": ["cat", "dog", "cat;dog", ""]}
+    )
+    frame[frame.index != 1].rename_axis(name).to_parquet(tmp_path / "set.parquet")
+    manifest = read_features(tmp_path / "set.parquet", {}, 0, None)
+    assert manifest.notes["numbers"] == 'columns "a", "b"'
+    assert manifest.notes["form"] == f'the index of pandas, "{name or "__index_level_0__"}", left alone'
+    frame.reset_index().to_parquet(tmp_path / "set.parquet")
+    assert read_features(tmp_path / "set.parquet", {}, 0, None).notes["numbers"] == 'columns "a", "b"'
 
 
 def test_of_columns_of_numbers_those_of_0_and_1_are_classes_unless_the_classes_are_listed(tmp_path: Path) -> None:

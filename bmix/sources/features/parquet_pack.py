@@ -13,16 +13,18 @@ import numpy as np
 
 from bmix.sources.cells import Cells, origins
 from bmix.sources.class_list import ClassList
-from bmix.sources.column_names import find_roles, is_index, is_label_name, roles_note
+from bmix.sources.column_names import find_roles, form_note, is_label_name
 from bmix.sources.features.pack import Pack, refuse_nothing
 from bmix.sources.label_cells import CellRules, Labels, read_labels
-from bmix.sources.table.files import class_names
+from bmix.sources.parquet_notes import class_names, index_names
 from bmix.support.errors import InputError, quoted
 
 if TYPE_CHECKING:
     import pyarrow
 
 FEATURES = "features"
+ROW_NUMBERS = ("index", "level_0", "idx")
+"""Columns that are an index of rows where they count them."""
 TABLE_ROWS = 4096
 
 
@@ -53,9 +55,13 @@ def _pack(file: Any, path: Path, rules: CellRules, listed: ClassList | None) -> 
     refuse_nothing(where, (count, 1, 1))
     roles = find_roles([name for name in schema.names if _may_have_a_role(schema, name)], where, needs_path=False)
     roles.pop("path", None)
-    columns, candidates = _columns(file, schema, roles, listed, where)
-    cells = _cells(file, path, roles, candidates)
-    labels = _told(read_labels(cells, rules, listed, where, candidates), roles, columns)
+    indexes = [name for name in index_names(schema) if name not in roles.values()]
+    others = [name for name in ROW_NUMBERS if name in schema.names and name not in indexes]
+    indexes += [name for name in others if _counts_rows(file, name)]
+    free = [name for name in schema.names if name not in (*roles.values(), *indexes)]
+    columns, candidates = _columns(file, free, roles, listed, where)
+    cells = _cells(file, path, roles, candidates, form_note(roles, indexes))
+    labels = _told(read_labels(cells, rules, listed, where, candidates), cells, columns)
     ids = _filled(cells, "id", where) or [f"{row:0{len(str(count))}d}" for row in range(1, count + 1)]
     views, numbers = 1, len(columns)
     types = {schema.field(name).type for name in columns}
@@ -80,17 +86,17 @@ def _pack(file: Any, path: Path, rules: CellRules, listed: ClassList | None) -> 
 
 
 def _columns(
-    file: Any, schema: pyarrow.Schema, roles: dict[str, str], listed: ClassList | None, where: str
+    file: Any, free: list[str], roles: dict[str, str], listed: ClassList | None, where: str
 ) -> tuple[list[str], list[str]]:
     """The column of lists, or the columns of numbers in their order; and the columns that may be one of a class each.
 
-    Where neither a column of labels nor the names of columns tell the two apart, listed columns are classes, and
-    without a list those that hold nothing but 0, 1, -1 or true and false.
+    free: the columns without a role. Where neither a column of labels nor the names of columns tell the two apart,
+    listed columns are classes, and without a list those that hold nothing but 0, 1, -1 or true and false.
     """
-    free = [name for name in schema.names if name not in roles.values() and not is_index(name)]
+    schema = file.schema_arrow
     numeric = [name for name in free if _is_numeric(schema, name)]
     numbered = sorted((name for name in numeric if re.fullmatch(r"f\d+", name)), key=lambda name: int(name[1:]))
-    if FEATURES in schema.names:
+    if FEATURES in free:
         columns, candidates = [FEATURES], [name for name in free if name != FEATURES]
     elif numbered:
         columns, candidates = numbered, [name for name in free if name not in numbered]
@@ -113,7 +119,7 @@ def _columns(
     return columns, candidates
 
 
-def _cells(file: Any, path: Path, roles: dict[str, str], candidates: list[str]) -> Cells:
+def _cells(file: Any, path: Path, roles: dict[str, str], candidates: list[str], form: str) -> Cells:
     """The columns with a role, and those that may be one of a class each where there is no column of labels."""
     names = list(file.schema_arrow.names)
     wanted = [
@@ -121,16 +127,16 @@ def _cells(file: Any, path: Path, roles: dict[str, str], candidates: list[str]) 
     ]
     table = file.read(columns=wanted)
     places = origins(path, "row", np.arange(1, len(table) + 1))
-    return Cells(table, places, names, roles, roles_note(roles), class_names(file.schema_arrow))
+    return Cells(table, places, names, roles, form, class_names(file.schema_arrow))
 
 
-def _told(labels: Labels, roles: dict[str, str], columns: list[str]) -> Labels:
+def _told(labels: Labels, cells: Cells, columns: list[str]) -> Labels:
     """The labels with a note on columns under another name, and on which columns of numbers are features."""
     notes = dict(labels.notes)
-    if form := roles_note(roles):
-        notes["form"] = form
+    if cells.form:
+        notes["form"] = cells.form
     if columns != [FEATURES] and not all(re.fullmatch(r"f\d+", name) for name in columns):
-        rest = "" if "labels" in roles else ", since they hold other values than 0 and 1 or are not listed as classes"
+        rest = "" if cells.has("labels") else ", since they hold other values than 0 and 1 or are not listed as classes"
         notes["numbers"] = f"columns {quoted(columns)}{rest}"
     return replace(labels, notes=notes)
 
@@ -150,6 +156,16 @@ def _is_numeric(schema: pyarrow.Schema, name: str) -> bool:
 
     kind = schema.field(name).type
     return bool(kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind))
+
+
+def _counts_rows(file: Any, name: str) -> bool:
+    """Whether a column of whole numbers grows from row to row, as an index does that became a column."""
+    import pyarrow
+
+    if not pyarrow.types.is_integer(file.schema_arrow.field(name).type):
+        return False
+    values = np.asarray(file.read(columns=[name])[name].drop_null(), np.int64)
+    return bool((np.diff(values) > 0).all())
 
 
 def _is_binary(file: Any, name: str) -> bool:

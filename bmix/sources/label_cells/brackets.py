@@ -11,10 +11,10 @@ OPENING = r"""(?i)^\s*(\[|array\(|(frozen)?set\(|[({]\s*[bru]?['"])"""
 
 _WRAPPED = re.compile(r"(?:array|set|frozenset)\((.*?)(?:,\s*dtype=[\w'<>]+)?\)", re.DOTALL)
 _ITEM = re.compile(
-    r"""\s*(?:
-      (?P<text>[bu]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))
-      | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|True|False)
-    )(?=[\s,]|$)""",
+    r"""\s*(?P<type>np\.\w+\()?(?P<item>
+      [bu]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
+      | [-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)? | True | False
+    )(?(type)\))(?=[\s,]|$)""",
     re.VERBOSE | re.DOTALL,
 )
 _GAP = re.compile(r"(?P<comma>\s*,\s*)|\s+")
@@ -54,7 +54,7 @@ def _items(text: str) -> list[str] | None:
         item = _ITEM.match(text, place)
         if item is None:
             return None
-        items.append(item.group().strip())
+        items.append(item["item"])
         place = item.end()
         if place == len(text):
             break

@@ -33,7 +33,10 @@ FAMILIES: dict[str, dict[str, int]] = {
 """What the cells of a column per class say, in small letters and without blanks around it; a column keeps to one."""
 BLANKS = ("", "nan", "none", "null", "<na>")
 CERTAIN = ("0 and 1", "yes and no")
-"""Families of which a column that mostly keeps to one and holds something else is a mistake, and no other column."""
+"""Families of which a single word is enough: of the others a column must hold both."""
+AMBIGUOUS = ("t and f", "x")
+"""Families whose words a column may hold by chance, as f among the sexes. A column that mostly keeps to one of the
+others and holds something else is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def read_class_columns(cells: Cells, rules: CellRules, listed: list[str], candid
     An empty cell is ignored or absent as `rules` say, -1 likewise; under auto -1 is absent where no cell is 0, since
     nothing else would say that a class is absent. listed: the classes that somebody listed; where there are any, no
     other column is looked at.
-    Raises InputError for another value in a column that mostly keeps to a family of CERTAIN, and in a listed column.
+    Raises InputError for another value in a column that mostly keeps to a family, and in a listed column.
     """
     if absent := [name for name in listed if name not in candidates]:
         raise InputError(
@@ -69,9 +72,10 @@ def read_class_columns(cells: Cells, rules: CellRules, listed: list[str], candid
         family, meaning_N = _meanings(cells.columns[name])
         other = np.flatnonzero(meaning_N == OTHER)
         known = int(np.isin(meaning_N, (PRESENT, ABSENT)).sum())
-        if len(other) and (name in listed or (family in CERTAIN and known > len(other))):
-            raise _other_value(cells, name, int(other[0]), family)
         both = bool((meaning_N == PRESENT).any() and (meaning_N == ABSENT).any())
+        is_mistake = known > len(other) and family not in AMBIGUOUS and (both or family in CERTAIN)
+        if len(other) and (name in listed or is_mistake):
+            raise _other_value(cells, name, int(other[0]), family)
         if len(other) or not (known or name in listed) or not (both or family in (*CERTAIN, "x") or name in listed):
             left.append(name)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bmix.sources.label_cells.rules import delimiter_word
 from bmix.support.errors import InputError, quoted
 
-JOINING = ["\n", "\t", " ", "/", "+", "&", "\\", ";", "|", ",", "，", "；", "、"]
+JOINING = ["\n", "\t", " and ", " ", "/", "+", "&", "\\", ";", "|", ",", "，", "；", "、"]
 """What joins names in a cell and seldom stands in a name, but for the blank."""
 INSIDE_NAMES = ["_", "-", ".", ":"]
 """What joins names too, and often stands in one."""
@@ -29,15 +29,17 @@ def refuse_two_delimiters(names: Sequence[str], delimiter: str, signs: Sequence[
 
 
 def refuse_combinations(names: Sequence[str], where: str) -> None:
-    """InputError where names of cells without a delimiter are combinations of other names.
+    """InputError where names of cells without a delimiter are combinations of other names, whatever their case.
 
     They are where a name holds a line break or a tab; where all parts of one are names themselves, joined by a sign of
     JOINING or INSIDE_NAMES, or written together; where two have the same parts in another order; where there are more
     names than parts to make them of. Names that are whole all the same pass under `data.delimiter: none`.
     """
-    known = set(names)
+    # Names that differ in case alone are one here.
+    names = list({name.casefold(): name for name in names}.values())
+    known = {name.casefold() for name in names}
     for sign in [*JOINING, *INSIDE_NAMES]:
-        parts_of = {name: parts for name in names if len(parts := split_at(name, sign)) > 1}
+        parts_of = {name: parts for name in names if len(parts := split_at(name.casefold(), sign)) > 1}
         if not parts_of:
             continue
         made = [name for name, parts in parts_of.items() if known.issuperset(parts)]
@@ -45,10 +47,11 @@ def refuse_combinations(names: Sequence[str], where: str) -> None:
         whole = next((name for name in made if sign in JOINING or not _is_number(parts_of[name])), None)
         if whole is not None or sign in "\n\t":
             shown = whole or next(iter(parts_of))
-            raise _refusal(where, f"{quoted([shown])} beside {quoted(p for p in parts_of[shown] if p in known)}", sign)
+            beside = [name for name in names if name.casefold() in parts_of[shown]]
+            raise _refusal(where, f"{quoted([shown])}" + (f" beside {quoted(beside)}" if beside else ""), sign)
         if sign in JOINING and (found := _reordered(parts_of) or _too_many(known, parts_of)):
             raise _refusal(where, found, sign)
-    if glued := next((pair for name in names if (pair := _glued(name, known))), None):
+    if glued := next((pair for name in names if (pair := _glued(name.casefold(), known))), None):
         raise _refusal(where, f"{quoted([''.join(glued)])} beside {quoted(glued)}", "")
 
 
@@ -82,7 +85,8 @@ def _reordered(parts_of: dict[str, list[str]]) -> str:
 
 
 def _too_many(known: set[str], parts_of: dict[str, list[str]]) -> str:
-    parts = {part for name in known for part in parts_of.get(name, [name])}
+    combined = {name.casefold() for name in parts_of}
+    parts = {part for split in parts_of.values() for part in split} | (known - combined)
     if len(known) <= len(parts) or len(parts_of) < 3:
         return ""
     return f"{len(known)} names made of {len(parts)} parts, e.g. {quoted(list(parts_of)[:3])}"

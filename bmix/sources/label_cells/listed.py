@@ -15,7 +15,7 @@ from bmix.sources.column_names import LISTS
 from bmix.sources.label_cells.brackets import OPENING, parse_list
 from bmix.sources.label_cells.combinations import refuse_combinations, refuse_two_delimiters
 from bmix.sources.label_cells.entries import NONE, Entries
-from bmix.sources.label_cells.numbers import of_number_lists, of_numbers
+from bmix.sources.label_cells.numbers import lists_in_text, of_number_lists, of_numbers
 from bmix.sources.label_cells.rules import AUTO, CellRules, delimiter_shown
 from bmix.sources.label_cells.rules import NONE as NO_DELIMITER
 from bmix.support.errors import InputError
@@ -44,33 +44,33 @@ def read_listed(cells: Cells, rules: CellRules, classes: list[str], where: str) 
     texts = {role: column for role, column in columns.items() if pa.types.is_string(column.type)}
     bracketed = any(_any(pc.match_substring_regex(column, OPENING)) for column in texts.values())
     delimiter = "" if bracketed else _delimiter(list(texts.values()), rules, where)
-    hows: dict[str, str] = {}
-    entries: dict[str, Entries] = {}
-    minus_one = NONE
+    found: dict[str, tuple[Entries, Entries, str]] = {}
     for role, column in columns.items():
+        known = classes or cells.class_names.get(cells.roles[role], [])
         if bracketed and role in texts:
             column = _bracket_lists(column, role, cells.origins)
-        names = cells.class_names.get(cells.roles[role], [])
-        if pa.types.is_integer(column.type):
-            rows = np.flatnonzero(np.asarray(column.is_valid()))
-            entries[role], _ = of_numbers(rows, np.asarray(column.drop_null(), np.int64), classes or names)
-            hows[role] = "one number in each cell"
-        elif _is_list(column.type) and not pa.types.is_string(column.type.value_type):
-            entries[role], ignored, hows[role] = of_number_lists(column, classes or names, cells.origins, role)
-            minus_one = ignored if role == "labels" else minus_one
-        elif _is_list(column.type):
-            entries[role] = _of_lists(column)
-            hows[role] = "lists in brackets" if role in texts else "lists of names"
+        elif role in texts and (numbers := lists_in_text(column, known)) is not None:
+            column = numbers
+        if pa.types.is_string(column.type):
+            found[role] = _of_texts(column, delimiter)
+        elif pa.types.is_integer(column.type):
+            found[role] = of_numbers(column, known)
+        elif pa.types.is_string(column.type.value_type):
+            found[role] = _of_lists(column), NONE, "lists in brackets" if role in texts else "lists of names"
         else:
-            lists = pc.split_pattern(column, delimiter) if delimiter else None
-            entries[role] = _of_lists(lists) if lists else _coded(np.arange(len(column)), column)
-            hows[role] = f"names joined by {delimiter_shown(delimiter)}" if delimiter else "one name in each cell"
-    if "labels" in texts and not (bracketed or classes or rules.delimiter == NO_DELIMITER):
-        if not delimiter:
-            refuse_combinations(entries["labels"].names, where)
-        elif rules.delimiter == AUTO:
-            refuse_two_delimiters(entries["labels"].names, delimiter, DELIMITERS, where)
-    return Listed(entries, minus_one, hows.get("labels", ""))
+            found[role] = of_number_lists(column, known, cells.origins, role)
+        if role == "labels" and pa.types.is_string(column.type) and not classes:
+            _refuse_several_in_one(found[role][0].names, delimiter, rules, where)
+    _, minus_one, how = found.get("labels", (NONE, NONE, ""))
+    return Listed({role: entries for role, (entries, _, _) in found.items()}, minus_one, how)
+
+
+def _refuse_several_in_one(names: list[str], delimiter: str, rules: CellRules, where: str) -> None:
+    """InputError where names of text cells are several in one, as far as the params are silent."""
+    if rules.delimiter == AUTO and delimiter:
+        refuse_two_delimiters(names, delimiter, DELIMITERS, where)
+    elif rules.delimiter != NO_DELIMITER and not delimiter:
+        refuse_combinations(names, where)
 
 
 def _any(mask: pa.ChunkedArray) -> bool:
@@ -134,6 +134,12 @@ def _delimiter(columns: list[pa.ChunkedArray], rules: CellRules, where: str) -> 
             "replace one of them, or say in data.delimiter which it is",
         )
     return found[0] if found else ""
+
+
+def _of_texts(column: pa.ChunkedArray, delimiter: str) -> tuple[Entries, Entries, str]:
+    if not delimiter:
+        return _coded(np.arange(len(column)), column), NONE, "one name in each cell"
+    return _of_lists(pc.split_pattern(column, delimiter)), NONE, f"names joined by {delimiter_shown(delimiter)}"
 
 
 def _of_lists(column: pa.ChunkedArray) -> Entries:

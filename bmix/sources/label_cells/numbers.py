@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +11,9 @@ import pyarrow.compute as pc
 
 from bmix.sources.label_cells.entries import NONE, Entries
 from bmix.support.errors import InputError
+
+_SIGNS = re.compile(r"[\s,;|/]+")
+_HOT = {"0", "1", "-1", "0.0", "1.0", "-1.0"}
 
 
 def of_number_lists(
@@ -35,16 +40,44 @@ def of_number_lists(
     if not (values_M % 1 == 0).all():
         row = rows_M[np.flatnonzero(values_M % 1 != 0)[0]]
         raise InputError(str(origins[row]), f"{name} holds {values_M[values_M % 1 != 0][0]}", "names", "write names")
-    return *of_numbers(rows_M, values_M.astype(np.int64), classes), "numbers of classes"
+    return _named(rows_M, values_M.astype(np.int64), classes), NONE, "numbers of classes"
 
 
-def of_numbers(rows_M: np.ndarray, values_M: np.ndarray, classes: list[str]) -> tuple[Entries, Entries]:
+def lists_in_text(column: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArray | None:
+    """Texts that hold a 0 or 1 for each class, as in 1 0 1 or 101, as lists of numbers; None for any other text.
+
+    classes: as somebody listed them; a text that is the name of one is a name.
+    """
+    encoded = column.combine_chunks().dictionary_encode()
+    lists: list[list[float]] = []
+    length = 0
+    for text in encoded.dictionary.to_pylist():
+        parts = _SIGNS.split(text.strip())
+        parts = list(text.strip()) if len(parts) == 1 else parts
+        if text.strip() and (text in classes or len(parts) < 2 or not _HOT.issuperset(parts)):
+            return None
+        length = length or (len(parts) if text.strip() else 0)
+        if text.strip() and len(parts) != length:
+            return None
+        lists.append([float(part) for part in parts] if text.strip() else [])
+    if not length:
+        return None
+    return pa.chunked_array([pa.array(lists, pa.list_(pa.float64())).take(encoded.indices)])
+
+
+def of_numbers(column: pa.ChunkedArray, classes: list[str]) -> tuple[Entries, Entries, str]:
+    """The labels in cells of one whole number each, none of -1, and how they were read."""
+    rows_M = np.flatnonzero(np.asarray(column.is_valid()))
+    return _named(rows_M, np.asarray(column.drop_null(), np.int64), classes), NONE, "one number in each cell"
+
+
+def _named(rows_M: np.ndarray, values_M: np.ndarray, classes: list[str]) -> Entries:
     """The entries of whole numbers, which count in the listed classes where these are no numbers themselves."""
     codes_M, numbers = pd.factorize(values_M)
     counted = bool(classes) and not any(name.lstrip("-").isdecimal() for name in classes)
     if counted and all(0 <= number < len(classes) for number in numbers):
-        return Entries(rows_M, values_M, classes), NONE
-    return Entries(rows_M, codes_M.astype(np.int64), [str(number) for number in numbers]), NONE
+        return Entries(rows_M, values_M, classes)
+    return Entries(rows_M, codes_M.astype(np.int64), [str(number) for number in numbers])
 
 
 def _values(column: pa.ChunkedArray, lengths_N: np.ndarray, origins: pd.Index, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from bmix.sources.cells import Cells
 from bmix.sources.class_list import ClassList
 from bmix.sources.label_cells.columns import ClassColumns, read_class_columns
 from bmix.sources.label_cells.entries import NONE, Entries
-from bmix.sources.label_cells.listed import read_listed
+from bmix.sources.label_cells.listed import Listed, read_listed
 from bmix.sources.label_cells.rules import AUTO, CellRules
 from bmix.sources.plausibility import refuse_odd_names, refuse_values
 from bmix.support.errors import InputError, nearest, quoted
@@ -57,29 +57,40 @@ def read_labels(
     """
     others = cells.others() if columns is None else list(columns)
     names = listed.names if listed else []
-    exact = cells.roles.get("labels") == "labels"
-    by_columns = not exact and names and set(names) <= set(others)
+    if names and set(names) <= set(others) and cells.roles.get("labels") != "labels":
+        cells = cells.without("labels")
     found = read_listed(cells, rules, names, where)
-    ignore = found.entries.get("ignore", NONE)
-    if cells.has("labels") and not by_columns:
-        labels, confidence_note = _confident(cells, found.entries["labels"])
-        are_parts = bool(confidence_note)
-        if not exact and not are_parts:
-            _refuse_columns_beside(cells, rules, others, where)
-        labels, note = _without_no_label(labels, rules, cells)
-        known = names or cells.class_names.get(cells.roles["labels"], [])
-        if not known:
-            # Before anything else is said of names that are none.
-            refuse_values(labels.names, where)
-            refuse_odd_names(labels.names, where)
-        notes = {"labels": found.how} | confidence_note | note
-        left = cells.without_role() if columns is None else others
-        if left := [name for name in left if not (are_parts and name.lower() == CONFIDENCE)]:
-            notes["left alone"] = f"columns {quoted(left)}"
-        minus_one = found.minus_one if rules.minus_one != "absent" else NONE
-        true = found.entries.get("true")
-        join: Literal["all", "single"] = "all" if are_parts else "single"
-        return Labels(labels, ignore.and_those(minus_one), true, known, bool(known), join, notes)
+    if not cells.has("labels"):
+        return _by_columns(cells, rules, names, others, found, where)
+    beside = cells.without_role() if columns is None else others
+    return _by_list(cells, rules, names, beside, found, where)
+
+
+def _by_list(cells: Cells, rules: CellRules, names: list[str], beside: list[str], found: Listed, where: str) -> Labels:
+    """The labels of a file that has a column of them. beside: the other columns, for the note."""
+    labels, confidence_note = _confident(cells, found.entries["labels"])
+    if confidence_note:
+        beside = [name for name in beside if name.lower() != CONFIDENCE]
+    elif cells.roles["labels"] != "labels":
+        _refuse_columns_beside(cells, rules, [name for name in cells.others() if name in beside], where)
+    labels, note = _without_no_label(labels, rules, cells)
+    known = names or cells.class_names.get(cells.roles["labels"], [])
+    if not known:
+        # Before anything else is said of names that are none.
+        refuse_values(labels.names, where)
+        refuse_odd_names(labels.names, where)
+    notes = {"labels": found.how} | confidence_note | note
+    notes |= {"left alone": f"columns {quoted(beside)}"} if beside else {}
+    minus_one = found.minus_one if rules.minus_one != "absent" else NONE
+    ignore = found.entries.get("ignore", NONE).and_those(minus_one)
+    join: Literal["all", "single"] = "all" if confidence_note else "single"
+    return Labels(labels, ignore, found.entries.get("true"), known, bool(known), join, notes)
+
+
+def _by_columns(
+    cells: Cells, rules: CellRules, names: list[str], others: list[str], found: Listed, where: str
+) -> Labels:
+    """The labels of a file that has a column per class among `others`, or among them the listed ones."""
     own = read_class_columns(cells, rules, names, others)
     dropped = _no_label_column(own, rules)
     classes = [name for name in own.classes if name not in dropped]
@@ -91,8 +102,9 @@ def read_labels(
         + ([f"left alone: {quoted(own.left)}"] if own.left else [])
     )
     notes = {"labels": how} | ({} if names else {"classes": "the 0/1 columns, in their order"})
-    labels, unknown = own.labels.only(classes), own.ignore.only(classes)
-    return Labels(labels, unknown.and_those(ignore), found.entries.get("true"), names or classes, True, "equal", notes)
+    ignore = own.ignore.only(classes).and_those(found.entries.get("ignore", NONE))
+    true = found.entries.get("true")
+    return Labels(own.labels.only(classes), ignore, true, names or classes, True, "equal", notes)
 
 
 def _refuse_columns_beside(cells: Cells, rules: CellRules, others: list[str], where: str) -> None:

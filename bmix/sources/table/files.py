@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bmix.sources.cells import Cells, origins
-from bmix.sources.column_names import find_roles, is_index, roles_note
+from bmix.sources.column_names import find_roles, form_note, is_index
+from bmix.sources.parquet_notes import class_names, index_names
 from bmix.sources.table.columns import BATCH, Columns, text_array
 from bmix.sources.table.jsonl import read_jsonl
 from bmix.support.errors import InputError
@@ -94,7 +94,7 @@ def _read_csv(file: TextIO, path: Path, usual: str) -> Cells:
         ) from error
     flush()
     form = [f"columns separated by {SEPARATOR_NAMES.get(separator, separator)}"] if separator != usual else []
-    form += [note] if (note := roles_note(roles)) else []
+    form += [note] if (note := form_note(roles, list(filter(is_index, header)))) else []
     return columns.cells(header, roles, ", ".join(form))
 
 
@@ -150,6 +150,8 @@ def _read_parquet(path: Path) -> Cells:
         roles = find_roles(names, str(path))
         _refuse_repeated(names, roles, path)
         _refuse_pictures(schema, roles, path)
+        indexes = [name for name in index_names(schema) if name not in roles.values()]
+        names = [name for name in names if name not in indexes]
         table = pq.read_table(path, columns=[name for name in names if _is_wanted(name, roles)])
         table.validate(full=True)
     except InputError:
@@ -157,7 +159,7 @@ def _read_parquet(path: Path) -> Cells:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(str(path), f"not readable as parquet: {error}", "a parquet file", "write it anew") from error
     places = origins(path, "row", np.arange(1, len(table) + 1))
-    return Cells(table, places, names, roles, roles_note(roles), class_names(schema))
+    return Cells(table, places, names, roles, form_note(roles, indexes), class_names(schema))
 
 
 def _refuse_pictures(schema: pa.Schema, roles: dict[str, str], path: Path) -> None:
@@ -171,24 +173,6 @@ def _refuse_pictures(schema: pa.Schema, roles: dict[str, str], path: Path) -> No
             "paths of image files below data.root",
             "write each picture to a file and its path into the column: docs/data.md shows how, in seven lines",
         )
-
-
-def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Column -> the names that its numbers count in, as Hugging Face's datasets notes them in a parquet file."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {column: names for column, feature in features.items() if (names := _names_of(feature))}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _names_of(feature: Any) -> list[str]:
-    """The names of a ClassLabel, or of a list of them."""
-    if isinstance(feature, list):
-        feature = feature[0] if feature else {}
-    feature = feature.get("feature", feature)
-    names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
-    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def encoding_error(path: Path) -> InputError:

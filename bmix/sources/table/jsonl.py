@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 
 from bmix.sources.cells import Cells
-from bmix.sources.column_names import LISTS, ROLES, TEXTS, find_roles, roles_note
+from bmix.sources.column_names import LISTS, ROLES, TEXTS, find_roles, form_note
 from bmix.sources.table.columns import BATCH, Columns, text_array
 from bmix.support.errors import InputError
 
@@ -66,7 +66,7 @@ def read_jsonl(file: TextIO, path: Path) -> Cells:
         if len(numbers) == BATCH:
             flush()
     flush()
-    return columns.cells(list(seen), roles, roles_note(roles))
+    return columns.cells(list(seen), roles, form_note(roles))
 
 
 def _json_object(line: str, where: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
         ("[1 0 1]", [1.0, 0.0, 1.0]),
         ("[1. 0. -1.]", [1.0, 0.0, -1.0]),
         ("[True False]", [1.0, 0.0]),
+        ("[np.str_('cat'), np.str_('dog')]", ["cat", "dog"]),
+        ("[np.int64(1), np.int64(0)]", [1.0, 0.0]),
     ],
 )
 def test_lists_are_read_whoever_wrote_them(text: str, items: list[str] | list[float]) -> None:
@@ -45,7 +47,7 @@ def test_lists_are_read_whoever_wrote_them(text: str, items: list[str] | list[fl
     [
         "['cat', 'dog' 'owl']", "['cat''dog']", "[cat dog]", "['cat' ... 'dog']", "['cat', 1]", "[['cat']]", "['cat'",
         "{'cat': 1}", "['cat',, 'dog']", "[__import__('os')]", '["\\ud800"]', "['\\ud800']", "[" * 100_000, "cat",
-        "[b'\\xff']", '["cat", null]', "[1" + "0" * 400 + "]", "[1" + "0" * 5000 + "]",
+        "[b'\\xff']", "[np.str_('cat', 'dog']", '["cat", null]', "[1" + "0" * 400 + "]", "[1" + "0" * 5000 + "]",
     ],
 )  # fmt: skip
 def test_what_is_no_list_or_two_in_one_is_not_guessed(text: str) -> None:

@@ -32,12 +32,18 @@ def refusal(names: list[str]) -> InputError:
         ("\t", "tab"),
         ("_", '"_"'),
         ("、", '"、"'),
+        (" and ", '" and "'),
     ],
 )
 def test_names_whose_parts_are_names_are_refused_with_the_delimiter_to_set(sign: str, word: str) -> None:
     error = refusal(["cat", f"dog{sign}cat", "dog", "owl"])
     assert f"set data.delimiter to {word}; where each is one name, set data.delimiter to none" in error.remedy
-    assert 'beside "dog", "cat"' in error.found
+    assert 'beside "cat", "dog"' in error.found
+
+
+def test_the_case_of_letters_hides_nothing() -> None:
+    assert refusal(["cat", "Dog", "Cat dog"]).found.endswith('"Cat dog" beside "cat", "Dog"')
+    refuse_combinations(["Cat", "cat", "CAT"], "labels.csv")
 
 
 def test_combinations_are_found_where_no_part_stands_alone() -> None:
