@@ -74,7 +74,7 @@ def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None
     workers = worker_count(store, seen.augment, engine.ranks.here)
     for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):
         logits = engine.logits(views.flatten(0, 1))
-        yield position_B.to(engine.device), logits.view(*views.shape[:2], -1)
+        yield position_B.to(engine.device, non_blocking=True), logits.view(*views.shape[:2], -1)
 
 
 def epoch_pass(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> EpochPass:
