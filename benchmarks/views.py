@@ -22,7 +22,6 @@ from bmix.data import images as images_module
 from bmix.data.augment import build_augment
 from bmix.data.image_cache import VARIABLE
 from bmix.data.images import ImageStore
-from bmix.torchvision_import import transforms
 from bmix.training.steps import EpochPairs, EpochSteps
 
 IMAGES, BATCH = 128, 32
@@ -85,6 +84,9 @@ def run_steps(images: ImageStore) -> None:
 
 def view_by_view(paths: list[Path]) -> None:
     """The obvious way: a data set that opens the file for every view, stacked to batches."""
+    # It takes seconds to import, and others take the photographs alone from here.
+    from bmix.torchvision_import import transforms
+
     augment = transforms.RandAugment()
 
     def view(path: Path) -> Tensor:

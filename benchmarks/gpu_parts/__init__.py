@@ -1,0 +1,1 @@
+"""What `python benchmarks/gpu.py` measures, a part a file."""
