@@ -159,16 +159,11 @@ def waiting_timed() -> Iterator[dict[str, float]]:
 
     def timed(part: str) -> Any:
         def loading(items: Any, workers: int) -> Iterator[Any]:
-            views = load(items, workers)
-            while True:
-                started = time.perf_counter()
-                try:
-                    item = next(views)
-                except StopIteration:
-                    return
-                finally:
-                    waits[part] += time.perf_counter() - started
+            started = time.perf_counter()
+            for item in load(items, workers):
+                waits[part] += time.perf_counter() - started
                 yield item
+                started = time.perf_counter()
 
         return loading
 

@@ -47,7 +47,7 @@ class KeyedDropout(nn.Module):
         if self.keys_B is None or len(self.keys_B) != len(features_BC):
             raise ValueError("dropout in training mode needs a key for each row: set keys_B")
         kept_BC = torch.from_numpy(uniforms(self.keys_B, features_BC.shape[1]) >= self.rate)
-        return features_BC * kept_BC.to(features_BC) / (1 - self.rate)
+        return features_BC * kept_BC.to(features_BC, non_blocking=True) / (1 - self.rate)
 
 
 class RowNorm(nn.BatchNorm1d):

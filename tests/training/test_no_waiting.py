@@ -16,6 +16,7 @@ from torch import Tensor
 from bmix.data.augment import gentle
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
+from bmix.models.heads import HeadSettings
 from bmix.models.store import Classifier, ClassifierSpec
 from bmix.recipes import RECIPES
 from bmix.training.engine import Engine
@@ -52,19 +53,21 @@ def test_a_step(recipe: str, audit: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Engine, "_autocast", lambda self: nullcontext())
     monkeypatch.setattr(FiniteGuard, "watch", lambda *arguments: None)
     names = [str(k) for k in range(CLASSES)]
-    network = build_classifier("small", "linear", CLASSES, "none", seed=0)
-    classifier = Classifier(network, ClassifierSpec.of("small", "linear", SIZE, names)).to(META)
+    head = HeadSettings(dropout=0.5)
+    network = build_classifier("small", "mlp", CLASSES, "none", seed=0, head_settings=head)
+    classifier = Classifier(network, ClassifierSpec.of("small", "mlp", SIZE, names, head)).to(META)
     given_NK = torch.zeros(IMAGES, CLASSES, dtype=torch.bool, device=META)
     made = RECIPES[recipe](given_NK, MethodSettings(audit=audit))
     if recipe == "balancemix":
         made.managing, made.p_clean_NK = True, torch.rand(IMAGES, CLASSES, device=META)
         made.confidence_NK = torch.rand(IMAGES, CLASSES, device=META) if audit == "epoch" else None
-    trainer = Trainer(classifier, made, Images(), Plan(epochs=3, warmup_epochs=1, batch_size=BATCH), gentle)
+    plan = Plan(epochs=3, warmup_epochs=1, batch_size=BATCH, average=0.9)
+    trainer = Trainer(classifier, made, Images(), plan, gentle)
     relabel = recipe == "balancemix" and audit == "step"
     partner = side(relabel) if made.mixes else None
     totals = EpochTotals()
     for number in range(2):
-        views = StepViews(side(relabel), partner, torch.rand(BATCH) if made.mixes else None)
+        views = StepViews(side(relabel), partner, torch.rand(BATCH) if made.mixes else None, torch.arange(BATCH))
         trainer._step(views, 0.1, number, totals, FiniteGuard(1, None))
     assert (len(totals._verdicts) == 2) == (recipe == "balancemix")
 
