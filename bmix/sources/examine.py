@@ -12,7 +12,7 @@ from bmix.sources.draw import with_drawn_splits
 from bmix.sources.plausibility import refuse_implausible, warned
 from bmix.sources.reading import Reading
 from bmix.sources.registry import SOURCES
-from bmix.sources.screening import drop_empty, screen_overlap
+from bmix.sources.screening import drop_empty, noted_copies, screen_overlap
 from bmix.sources.verify import verify
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def examine(
             # What was skipped may have been the last image of a class or a split.
             _accept(verified, data, accept)
         manifest = verified
-    manifest = warned(screen_overlap(manifest, data.path, data.overlap))
+    manifest = warned(noted_copies(screen_overlap(manifest, data.path, data.overlap)))
     manifest = replace(manifest, frame=manifest.frame.reset_index(drop=True))
     return manifest, Reading.of(manifest, data)
 

@@ -19,6 +19,8 @@ WARNINGS = (
     "overlap",
     "unreadable",
     "tiny",
+    "other formats",
+    "copies",
     "nearly constant",
     "nearly black",
     "mixed depth",

@@ -48,6 +48,30 @@ def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:
     return replace(manifest, notes={**manifest.notes, "overlap": found})
 
 
+def noted_copies(manifest: Manifest) -> Manifest:
+    """The manifest with a note on images whose bytes another image of their split has under another name and labels.
+
+    Images without a digest, and those of split `unlabelled`, are passed over.
+    """
+    frame = manifest.frame
+    judged = frame[(frame["digest"] != "") & (frame["split"] != "unlabelled")]
+    copies = judged[judged.duplicated(["split", "digest"], keep=False)]
+    if holds_features(manifest) or copies.empty:
+        return manifest
+    labels = copies["labels"].map(lambda names: tuple(sorted(names)))
+    differs = labels.groupby([copies["split"], copies["digest"]]).transform("nunique") > 1
+    if not differs.any():
+        return manifest
+    first = copies[differs].iloc[0]
+    same = (copies["digest"] == first["digest"]) & (copies["split"] == first["split"])
+    other = copies[same & (labels != labels[differs].iloc[0])].iloc[0]
+    note = (
+        f"{int(differs.sum())} images have the bytes of another image of their split, and other labels, "
+        f'e.g. "{first["id"]}" and "{other["id"]}"'
+    )
+    return replace(manifest, notes={**manifest.notes, "copies": note})
+
+
 def _counted(count: int, instance: str) -> str:
     counted = f"one {instance} is" if count == 1 else f"{count} {instance}s are"
     return f"{counted} in more than one split"

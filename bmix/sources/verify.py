@@ -18,6 +18,7 @@ import pandas as pd
 
 from bmix.data.decoding import UnusableImageError, measure
 from bmix.data.manifest import Manifest, origin
+from bmix.sources.image_names import named_alike
 from bmix.sources.looks import look_notes
 from bmix.sources.verify_memo import Examined, Found, recall, remember
 from bmix.support.errors import SHOWN, InputError
@@ -29,6 +30,10 @@ EXAMINED_TOGETHER, EXAMINED_AT_ONCE = 32, 2048
 SETTLED_NS = 2 * 10**9
 """A file changed less than this before it was read is not remembered: it can change again within one tick of a clock
 that file systems round to."""
+
+
+class MissingImageError(UnusableImageError):
+    """There is no file of that name."""
 
 
 def verify(
@@ -56,8 +61,8 @@ def verify(
     notes = dict(manifest.notes)
     if len(faulty_rows):
         lines = [
-            (origin(manifest.frame, row, where), f'"{paths[file_of_row[row]]}" {faults[file_of_row[row]]}')
-            for row in faulty_rows[:SHOWN].tolist()
+            (origin(manifest.frame, row, where), _fault(resolved_root, paths[file], faults[file]))
+            for row, file in zip(faulty_rows[:SHOWN].tolist(), file_of_row[faulty_rows[:SHOWN]].tolist(), strict=True)
         ]
         if unreadable == "stop":
             raise _refusal(lines, len(faulty_rows), where)
@@ -120,7 +125,7 @@ def examine(root: ImageRoot, path: str, known: Found | None = None) -> Found:
         with io.FileIO(place) as file:
             content = file.readall()
     except FileNotFoundError as error:
-        raise UnusableImageError("does not exist") from error
+        raise MissingImageError("does not exist") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise UnusableImageError(f"cannot be read: {error}") from error
     if not content:
@@ -170,6 +175,12 @@ def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int,
         if memo is not None and news:
             remember(memo, root, examined, started - SETTLED_NS)
     return faults
+
+
+def _fault(root: Path, path: str, fault: UnusableImageError) -> str:
+    """What is wrong with a path, and of a missing image the name that was likely meant."""
+    alike = named_alike(root / path) if isinstance(fault, MissingImageError) else None
+    return f'"{path}" {fault}' + (f', but "{alike}" does' if alike else "")
 
 
 def _told(lines: list[tuple[str, str]], count: int) -> str:

@@ -92,6 +92,13 @@ def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path) -> None:
     assert manifest.notes["skipped"] == "files that are no images: 2 .txt, 3 hidden, 1 without a suffix"
 
 
+def test_pictures_in_formats_that_are_not_read_are_told_apart(tmp_path: Path) -> None:
+    touch(tmp_path / "cat/a.jpg", tmp_path / "cat/b.HEIC", tmp_path / "dog/c.heic", tmp_path / "dog/notes.txt")
+    notes = read_folder(tmp_path, tmp_path).notes
+    assert notes["other formats"] == "pictures in formats that are not read: 2 .heic"
+    assert notes["skipped"] == "files that are no images: 1 .txt"
+
+
 @pytest.mark.parametrize("parts", [True, False])
 def test_unlabelled_images_lie_in_a_folder_of_their_own(tmp_path: Path, parts: bool) -> None:
     folder = write_folder(tmp_path, parts=parts)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest
-from bmix.sources.screening import drop_empty, screen_overlap
+from bmix.sources.screening import drop_empty, noted_copies, screen_overlap
 from bmix.support.errors import InputError
 
 
@@ -32,6 +32,26 @@ def test_nothing_is_said_where_every_image_has_a_label() -> None:
 def test_equal_bytes_in_one_split_are_no_overlap() -> None:
     repeated = manifest(("a", "train", ["cat"], "1"), ("b", "train", ["dog"], "1"), ("c", "val", [], "2"))
     assert screen_overlap(repeated, "labels.csv", "refuse") is repeated
+
+
+def test_copies_with_other_labels_in_one_split_are_told() -> None:
+    rows = [
+        ("a", "train", ["cat"], "1"),
+        ("b", "train", ["cat"], "1"),
+        ("c", "train", ["cat", "dog"], "1"),
+        ("d", "train", ["cat"], "2"),
+        ("e", "train", ["cat"], "2"),
+        ("f", "val", ["dog"], "2"),
+        ("g", "unlabelled", [], "3"),
+        ("h", "unlabelled", ["cat"], "3"),
+        ("i", "val", ["cat"], ""),
+        ("j", "val", ["dog"], ""),
+    ]
+    assert noted_copies(manifest(*rows)).notes["copies"] == (
+        '3 images have the bytes of another image of their split, and other labels, e.g. "a" and "c"'
+    )
+    without = manifest(*rows[:2], *rows[3:])
+    assert noted_copies(without) is without
 
 
 def test_images_that_were_not_looked_at_are_passed_over() -> None:

@@ -113,6 +113,18 @@ def test_an_unusable_image_is_named_with_its_row(
     assert error.found.startswith(f'"{path}" {reason}')
 
 
+def test_a_missing_image_is_told_with_the_name_that_is_there(data: tuple[Manifest, Path]) -> None:
+    manifest, root = data
+    first, second, third = (root / path for path in manifest.frame["path"].iloc[[0, 2, 4]])
+    first.rename(first.with_suffix(".JPG"))
+    second.rename(second.with_suffix(".jpeg"))
+    third.unlink()
+    lines = refusal(manifest, root).found.split("\n    ")
+    assert lines[1].endswith('"a/000.jpg" does not exist, but "000.JPG" does')
+    assert lines[2].endswith('"a/002.jpg" does not exist, but "002.jpeg" does')
+    assert lines[3].endswith('"a/004.jpg" does not exist')
+
+
 def test_skip_leaves_the_rows_out_and_says_so(data: tuple[Manifest, Path], capsys: pytest.CaptureFixture[str]) -> None:
     manifest, root = data
     first, second = manifest.frame["path"].iloc[[4, 9]]

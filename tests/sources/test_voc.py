@@ -385,6 +385,27 @@ def test_lines_of_lists_may_name_the_file_or_hold_blanks_and_folders(tmp_path: P
     verify(manifest, tmp_path, "voc")
 
 
+@pytest.mark.parametrize("folder", ["ImageSets", "."])
+def test_lists_in_other_places_are_read(tmp_path: Path, folder: str) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / folder / "train.txt").write_text("JPEGImages/a.jpg\nJPEGImages/b.jpg\n")
+    (tmp_path / folder / "valid.txt").write_text("c.jpg\nd\n")
+    (tmp_path / "readme.txt").write_text("not a list\n")
+    manifest = read_voc(tmp_path, tmp_path)
+    assert (manifest.ids("train"), manifest.ids("val")) == (["a", "b"], ["c", "d"])
+
+
+def test_the_labels_of_all_annotations_of_an_image_are_joined(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    more = (tmp_path / "Annotations" / "b.xml").read_text().replace("vest", "glove")
+    (tmp_path / "Annotations" / "b-2.xml").write_text(more)
+    (tmp_path / "Annotations" / "._b.xml").write_bytes(b"\x00\x05\x16\x07")
+    manifest = read_voc(tmp_path, tmp_path)
+    assert labels_of(manifest) == {"a": ["helmet", "vest"], "b-2": ["glove", "vest"], "c": [], "d": ["helmet"]}
+    assert manifest.notes["repeated"].startswith("5 rows of 4 images")
+
+
 def test_images_without_an_annotation_are_left_out_and_counted(tmp_path: Path) -> None:
     write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
     (tmp_path / "Annotations" / "c.xml").unlink()

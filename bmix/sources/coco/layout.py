@@ -116,7 +116,7 @@ def _in_folders(path: Path) -> dict[str, PartFiles]:
 
 def _every_file(folder: Path) -> dict[str, PartFiles]:
     """Any other JSON files, those of other tasks of COCO left out where there are more."""
-    files = sorted(folder.glob("*.json"))
+    files = [file for file in sorted(folder.glob("*.json")) if not file.name.startswith(".")]
     labelled = [file for file in files if not file.name.startswith(_OTHER_TASKS)]
     return {file.stem: PartFiles(file) for file in labelled or files}
 

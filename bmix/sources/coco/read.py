@@ -75,7 +75,7 @@ def read_coco(
         why = "not listed" if listed else "without an annotation"
         notes["left out"] = f"categories {why}: {quoted(left)}"
     if odd := [part.name for part in read if part.has_no_numbers]:
-        notes["no numbers"] = f"NaN or Infinity, which JSON does not know, read as null in {quoted(odd)}"
+        notes["not JSON"] = f"NaN or Infinity, read as null, in {quoted(odd)}"
     return merge_repeated(Manifest(frame[COLUMNS], classes, notes, bool(listed)), str(path), join=True)
 
 

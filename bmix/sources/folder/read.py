@@ -11,6 +11,7 @@ from bmix.data.manifest import COLUMNS, Manifest, quoted
 from bmix.sources.class_list import ClassList
 from bmix.sources.folder.files import ClassedImage, ImageFile, files_below, joined
 from bmix.sources.folder.layout import Layout, find_layout
+from bmix.sources.image_names import UNREAD
 from bmix.support.errors import InputError
 
 
@@ -80,9 +81,12 @@ def _notes(layout: Layout, path: Path, images: list[ClassedImage], skipped: Coun
     notes["labels"] = "the names of the folders" + (" below the parts" if has_parts else "")
     if several := sum(len(image.labels) > 1 for image in images):
         notes["labels"] += f"; {several} images in several of them"
-    if skipped:
-        counts = ", ".join(f"{count} {what}" for what, count in sorted(skipped.items()))
-        notes["skipped"] = f"files that are no images: {counts}"
+    for name, what, kinds in (
+        ("skipped", "files that are no images", [kind for kind in skipped if kind not in UNREAD]),
+        ("other formats", "pictures in formats that are not read", [kind for kind in skipped if kind in UNREAD]),
+    ):
+        if kinds:
+            notes[name] = f"{what}: " + ", ".join(f"{skipped[kind]} {kind}" for kind in sorted(kinds))
     renamed = [f"{split} from {part}" for part, split in layout.split_of.items() if part and part != split]
     if renamed:
         notes["splits"] = ", ".join(renamed)

@@ -76,9 +76,9 @@ def find_parts(path: Path) -> dict[str, Part]:
 def choose_parts(path: Path, parts: dict[str, Part], split_of: dict[str, str]) -> list[tuple[Part, str]]:
     """The parts to read, each with its split; `split_of`, of data.splits, is empty for auto.
 
-    Auto takes train, val and test of the only year; without a list train, what the names of the lists and folders say,
-    and trainval for train; of a single list, or all there is, train. Raises InputError for a part that is not there,
-    several years, and lists of which none is train.
+    Auto takes train, val and test of the only year; for those that are not there, lists and folders whose names say so,
+    and trainval for train. A single list, or all there is without one, is train.
+    Raises InputError for a part that is not there, several years, and lists of which none is train.
     """
     if split_of:
         refuse_unknown_parts(split_of, [name for name in parts if name], str(path))
@@ -86,11 +86,11 @@ def choose_parts(path: Path, parts: dict[str, Part], split_of: dict[str, str]) -
     _refuse_several_years(path, parts)
     by_name = {part.name: part for part in parts.values()}
     first = next(iter(parts.values()))
-    if "train" in by_name and first.listed:
-        return [(by_name[split], split) for split in SPLITS if split in by_name]
     if len(by_name) == 1 and split_named(first.name) in (None, "train"):
         return [(first, "train")]
-    named = splits_by_name(by_name, str(path), "lists" if first.listed else "folders")
+    exact = {name: name for name in SPLITS if name in by_name}
+    others = [name for name in by_name if name not in exact and split_named(name) not in exact]
+    named = exact | splits_by_name(others, str(path), "lists" if first.listed else "folders")
     if "train" not in named.values() and "trainval" in by_name:
         named = {"trainval": "train", **named}
     if "train" not in named.values():
@@ -118,11 +118,16 @@ def _annotation_folder(base: Path) -> Path | None:
 
 
 def _holds_annotation(folder: Path) -> bool:
-    return any(entry.suffix.lower() == ".xml" for entry in folder.iterdir())
+    return any(_is_annotation(entry) for entry in folder.iterdir())
+
+
+def _is_annotation(path: Path) -> bool:
+    # macOS leaves a hidden ._NAME.xml beside each.
+    return path.suffix.lower() == ".xml" and not path.name.startswith(".")
 
 
 def _annotations_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".xml" and path.is_file())
+    return sorted(path for path in folder.rglob("*") if _is_annotation(path) and path.is_file())
 
 
 def _below(path: Path, folder: Path) -> str:
@@ -131,14 +136,26 @@ def _below(path: Path, folder: Path) -> str:
 
 def _parts_of(year: Path, prefix: str) -> dict[str, Part]:
     annotations = _annotation_folder(year)
-    lists = [
-        file
-        for file in sorted((year / "ImageSets" / "Main").glob("*.txt"))
-        if file.stem not in CLASS_LISTS and not _is_class_list(file)
-    ]
+    lists = _lists(year)
     if not lists:
         return {prefix.rstrip("-"): Part("", year, annotations, None)}
     return {prefix + file.stem: Part(file.stem, year, annotations, file) for file in lists}
+
+
+def _lists(year: Path) -> list[Path]:
+    """The lists of images, in ImageSets/Main, or in ImageSets, or beside it if they are called as a split."""
+    for folder in (year / "ImageSets" / "Main", year / "ImageSets", year):
+        lists = [
+            file
+            for file in sorted(folder.glob("*.txt"))
+            if file.stem not in CLASS_LISTS
+            and not file.name.startswith(".")
+            and not _is_class_list(file)
+            and (folder != year or split_named(file.stem))
+        ]
+        if lists:
+            return lists
+    return []
 
 
 def _is_class_list(path: Path) -> bool:
@@ -192,14 +209,15 @@ def _read_list(path: Path, annotations: Path | None) -> list[tuple[str, str]]:
 
 
 def _name(line: str, annotations: Path | None, where: str) -> str:
-    """The name of the annotation that a line of a list means: the line itself, or without the suffix of an image."""
-    name = line
-    if is_image_name(line) and not _is_annotated(line, annotations):
-        name = line.rpartition(".")[0]
-    is_plain = "/" not in name and len(name.split()) == 1
-    if path_fault(line) or not (is_plain or _is_annotated(name, annotations)):
-        raise InputError(where, f'image "{line}"', "the name of one image in JPEGImages", "correct or remove the line")
-    return name
+    """The name of the annotation that a line of a list means: the line, without an image's suffix, without folders."""
+    bare = line.rpartition(".")[0] if is_image_name(line) else line
+    if not path_fault(line):
+        for name in (line, bare, bare.rpartition("/")[2]):
+            if _is_annotated(name, annotations):
+                return name
+        if "/" not in bare and len(bare.split()) == 1:
+            return bare
+    raise InputError(where, f'image "{line}"', "the name of one image in JPEGImages", "correct or remove the line")
 
 
 def _is_annotated(name: str, annotations: Path | None) -> bool:

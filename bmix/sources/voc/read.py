@@ -10,6 +10,7 @@ import pandas as pd
 
 from bmix.data.manifest import COLUMNS, Manifest
 from bmix.sources.class_list import ClassList
+from bmix.sources.repeated import merge_repeated
 from bmix.sources.voc.annotation import Annotation, read_annotation
 from bmix.sources.voc.classes import classes_of
 from bmix.sources.voc.layout import UNLABELLED, Part, annotation_file, choose_parts, find_parts
@@ -46,7 +47,7 @@ def read_voc(
     path: one year's folder, e.g. `VOCdevkit/VOC2007`, a VOCdevkit, or a folder with XML annotations as `find_parts`
     finds them. root: the folder that the manifest's paths start from; the images are below it.
     split_of: the split of each part, as `choose_parts` takes it. An image in several lists of one split is taken once.
-    Without lists all images that have an annotation are train.
+    Without lists all images that have an annotation are train. The labels of all annotations of an image are joined.
     difficult: what a class is of which every object is marked difficult: ignored, absent, or present.
     listed: the classes as somebody listed them; without, as `classes_of` finds them.
     Images of split `unlabelled` need no annotation. Rows stand in the order of the parts and of the lines in the lists.
@@ -77,7 +78,10 @@ def read_voc(
         notes["splits"] = ", ".join(renamed)
     if without:
         notes["without annotation"] = f"{without} images that no annotation belongs to are left out"
-    return Manifest(pd.DataFrame(rows, columns=COLUMNS, index=origins), classes, notes, classes_listed=bool(listed))
+    frame = pd.DataFrame(rows, columns=COLUMNS, index=origins)
+    manifest = Manifest(frame, classes, notes, classes_listed=bool(listed))
+    # An image that is listed twice is refused by its id.
+    return manifest if frame["id"].duplicated().any() else merge_repeated(manifest, str(path), join=True)
 
 
 def _pictures(chosen: list[tuple[Part, str]], root: Path) -> tuple[list[_Picture], int]:
