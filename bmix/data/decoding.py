@@ -175,15 +175,14 @@ def _uniform_and_dark(picture: Image.Image) -> tuple[bool, bool]:
     """Whether an RGB picture is nearly constant, and whether it is nearly black, as Look has them."""
     counts, pixels = picture.histogram(), picture.width * picture.height
     inside = pixels - pixels // OUTLIERS
-    return (
-        all(_is_narrow(counts[start : start + 256], inside) for start in (0, 256, 512)),
-        all(sum(counts[start : start + DARK]) >= inside for start in (0, 256, 512)),
-    )
+    green = counts[256:512]
+    # Of a photograph this look at one channel is enough, and every file is looked at.
+    if NARROW * max(green) < inside and sum(green[:DARK]) < inside:
+        return False, False
+    bands = (counts[:256], green, counts[512:])
+    return all(_is_narrow(band, inside) for band in bands), all(sum(band[:DARK]) >= inside for band in bands)
 
 
 def _is_narrow(counts: list[int], inside: int) -> bool:
     """Whether NARROW neighbouring levels hold so many pixels."""
-    # Of a photograph this one look at the levels is enough.
-    if NARROW * max(counts) < inside:
-        return False
     return any(sum(counts[start : start + NARROW]) >= inside for start in range(256 - NARROW + 1))
