@@ -64,18 +64,19 @@ class DataParams(Section):
     )
     delimiter: str = Field(
         min_length=1,
-        description="table, features, between the names in a cell: auto (; | or ,), none (a cell is one name), space, "
-        "tab, newline, comma, semicolon, pipe, or the characters themselves",
+        description="table, parquet, features, between the names in a cell: auto (; | or ,), none (a cell is one "
+        "name), space, tab, newline, comma, semicolon, pipe, or the characters themselves",
     )
     no_label: str = Field(
         min_length=1,
-        description="table, features: auto: an empty cell alone; else the word that means no label, e.g. No Finding",
+        description="table, parquet, features: auto (an empty cell alone), or the word that means no label, e.g. "
+        "No Finding",
     )
     minus_one: Literal["auto", "ignored", "absent"] = Field(
-        description="table, features, -1 in a column per class: auto: absent in data without a single 0, else ignored"
+        description="table, parquet, features, -1 in a column per class; auto: absent if no cell is 0, else ignored"
     )
     blank_cell: Literal["ignored", "absent"] = Field(
-        description="table, features: what an empty cell in a column of 0 and 1 says of its class"
+        description="table, parquet, features: what an empty cell in a column of 0 and 1 says of its class"
     )
     difficult: Literal["ignore", "drop", "positive"] = Field(
         description="voc, a class of which every object is difficult: neither present nor absent; absent; present"

@@ -1,14 +1,13 @@
-"""What pandas and Hugging Face note in a parquet file about its columns."""
+"""What the columns of a parquet file are, by their types and by what pandas and Hugging Face note about them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from bmix.sources.column_names import is_index
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def index_names(schema: pa.Schema) -> list[str]:
@@ -36,3 +35,10 @@ def _names_of(feature: Any) -> list[str]:
     feature = feature.get("feature", feature)
     names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def holds_pictures(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes, alone or beside a path."""
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

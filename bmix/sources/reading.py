@@ -66,7 +66,7 @@ def _images(manifest: Manifest, data: DataParams) -> str:
     if holds_features(manifest):
         return f"{count} rows of numbers"
     if SOURCES[data.source].makes_images:
-        return f"{count}, made by the recipe"
+        return f"{count}, which prepare writes"
     return f"{count}, in {manifest.frame['path'].nunique()} files below {data.root}"
 
 

@@ -102,6 +102,17 @@ def _features(data: DataParams, images_folder: Path | None) -> Manifest:
     return read_features(Path(data.path), splits, data.seed, images_folder, data.empty, rules, listed)
 
 
+def _parquet(data: DataParams, images_folder: Path | None) -> Manifest:
+    from bmix.sources.label_cells import CellRules
+    from bmix.sources.parquet.read import read_parquet
+    from bmix.sources.split_map import parse_splits
+
+    # What is written is looked at afterwards, as all images are.
+    look = images_folder is None and data.unreadable == "stop"
+    splits, rules, path, root = parse_splits(data.splits), CellRules.of(data), Path(data.path), Path(data.root)
+    return read_parquet(path, root, data.seed, images_folder, splits, rules, data.classes, look)
+
+
 def _refuse_missing_root(data: DataParams) -> None:
     if not Path(data.root).is_dir():
         raise InputError(
@@ -116,5 +127,6 @@ SOURCES = {
     "coco": Source("COCO's instances JSON", _coco, annotates_objects=True),
     "deepfashion": Source("DeepFashion's attributes", _deepfashion),
     "folder": Source("a folder per class", _folder),
+    "parquet": Source("parquet files that hold the pictures, as Hugging Face writes them", _parquet, makes_images=True),
     "features": Source("an .npz or .parquet of numbers, a row per instance", _features, holds_features=True),
 }

@@ -41,4 +41,4 @@ def test_rows_of_features_and_made_images_are_called_so(tmp_path: Path) -> None:
     features = Manifest(frame.assign(path=FEATURES_FILE), ["cat", "dog"])
     assert Reading.of(features, data(tmp_path, "features")).lines[1] == "  images: 4 rows of numbers"
     made = Reading.of(Manifest(frame, ["cat", "dog"]), data(tmp_path, "digits"))
-    assert made.lines[1] == "  images: 4, made by the recipe"
+    assert made.lines[1] == "  images: 4, which prepare writes"

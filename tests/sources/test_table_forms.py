@@ -339,8 +339,11 @@ def test_names_of_class_numbers_stand_in_files_of_hugging_face(tmp_path: Path) -
 def test_pictures_inside_a_table_are_refused_with_the_way_out(tmp_path: Path) -> None:
     pictures = pa.array([{"bytes": b"x", "path": "a.jpg"}])
     pq.write_table(pa.table({"image": pictures, "label": ["cat"]}), tmp_path / "labels.parquet")
-    with pytest.raises(InputError, match="column image holds the pictures themselves, not their paths"):
+    with pytest.raises(InputError, match=r"(?s)the pictures themselves, not their paths.*data\.source to parquet"):
         read_table(tmp_path / "labels.parquet", tmp_path, 0)
+    paths = pa.array([{"bytes": None, "path": f"{n}.jpg"} for n in range(2)])
+    pq.write_table(pa.table({"image": paths, "label": ["cat", "dog"]}), tmp_path / "labels.parquet")
+    assert read_table(tmp_path / "labels.parquet", tmp_path, 0).frame["path"].tolist() == ["0.jpg", "1.jpg"]
 
 
 @pytest.mark.parametrize("name", [None, "number", "index"])

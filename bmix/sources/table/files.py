@@ -11,11 +11,12 @@ from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bmix.sources.cells import Cells, origins
 from bmix.sources.column_names import find_roles, form_note, is_index
-from bmix.sources.parquet_notes import class_names, index_names
+from bmix.sources.parquet_notes import class_names, holds_pictures, index_names
 from bmix.sources.table.columns import BATCH, Columns, text_array
 from bmix.sources.table.jsonl import read_jsonl
 from bmix.support.errors import InputError
@@ -154,6 +155,7 @@ def _read_parquet(path: Path) -> Cells:
         names = [name for name in names if name not in indexes]
         table = pq.read_table(path, columns=[name for name in names if _is_wanted(name, roles)])
         table.validate(full=True)
+        table = _with_plain_paths(table, roles)
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -164,15 +166,22 @@ def _read_parquet(path: Path) -> Cells:
 
 def _refuse_pictures(schema: pa.Schema, roles: dict[str, str], path: Path) -> None:
     """InputError where the pictures themselves are in the file, as Hugging Face writes them."""
-    kind = schema.field(roles["path"]).type if "path" in roles else None
-    inside = kind is not None and pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-    if kind is not None and (inside or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+    if "path" in roles and holds_pictures(schema.field(roles["path"]).type):
         raise InputError(
             str(path),
             f"column {roles['path']} holds the pictures themselves, not their paths",
             "paths of image files below data.root",
-            "write each picture to a file and its path into the column: docs/data.md shows how, in seven lines",
+            "set data.source to parquet, and data.root to any folder of inputs",
         )
+
+
+def _with_plain_paths(table: pa.Table, roles: dict[str, str]) -> pa.Table:
+    """The table with a path in place of a picture that is but a path, as Hugging Face writes it."""
+    name = roles.get("path", "")
+    kind = table.schema.field(name).type if name else pa.null()
+    if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
+        return table
+    return table.set_column(table.column_names.index(name), name, pc.struct_field(table[name], "path"))
 
 
 def encoding_error(path: Path) -> InputError:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from bmix.data.manifest import COLUMNS, TRUE, Manifest
 from bmix.sources.cells import Cells
-from bmix.sources.class_list import AUTO, class_list
+from bmix.sources.class_list import AUTO, ClassList, class_list
 from bmix.sources.column_names import ROLES
 from bmix.sources.image_names import is_image_name
 from bmix.sources.label_cells import CellRules, read_labels
@@ -56,29 +56,48 @@ def read_table(
     _refuse_no_paths(cells, path)
     if not len(cells):
         return Manifest(pd.DataFrame(columns=COLUMNS), [])
-    frame = pd.DataFrame({role: _text_column(cells, role) for role in ("path", "id") if cells.has(role)})
-    notes = {"form": cells.form} if cells.form else {}
-    if cells.has("split") and (splits := _split_column(cells, split_of or {}, notes)) is not None:
-        frame["split"] = splits
+    frame = pd.DataFrame({role: text_column(cells, role) for role in ("path", "id") if cells.has(role)})
     frame["path"], completed = found_paths(frame["path"], root)
     if "id" not in frame:
         frame["id"] = frame["path"]
-    found = read_labels(cells, rules, listed, str(path))
-    notes |= ({"paths": completed} if completed else {}) | ({"classes": listed.note} if listed else {}) | found.notes
-    rows = mapped(Rows(frame, found.labels, found.ignore, found.true), split_of or {}, str(path), notes)
-    rows, repeated = merge_repeated_rows(rows, str(path), found.join)
+    notes = {"paths": completed} if completed else {}
+    return manifest_of(cells, frame.assign(digest=""), seed, split_of or {}, rules, listed, str(path), notes)
+
+
+def manifest_of(
+    cells: Cells,
+    frame: pd.DataFrame,
+    seed: int,
+    split_of: dict[str, str],
+    rules: CellRules,
+    listed: ClassList | None,
+    where: str,
+    notes: dict[str, str],
+) -> Manifest:
+    """The manifest of images that are known by `path`, `id` and `digest`, with the labels and splits of their cells.
+
+    frame: a row for each of the cells, by origin; with `split` where the parts are known otherwise. notes: what is
+    known by now. Raises InputError as `read_table`.
+    """
+    notes = ({"form": cells.form} if cells.form else {}) | notes
+    if cells.has("split") and (splits := _split_column(cells, split_of, notes)) is not None:
+        frame = frame.assign(split=splits)
+    found = read_labels(cells, rules, listed, where)
+    notes |= ({"classes": listed.note} if listed else {}) | found.notes
+    rows = mapped(Rows(frame, found.labels, found.ignore, found.true), split_of, where, notes)
+    rows, repeated = merge_repeated_rows(rows, where, found.join)
     notes |= {"repeated": repeated} if repeated else {}
-    rows, names = in_splits(rows, found.classes, seed, str(path), notes)
+    rows, names = in_splits(rows, found.classes, seed, where, notes)
     columns = COLUMNS if rows.true is None else [*COLUMNS, TRUE]
-    return Manifest(rows.with_lists(names).assign(digest="")[columns], names, notes, classes_listed=found.certain)
+    return Manifest(rows.with_lists(names)[columns], names, notes, classes_listed=found.certain)
 
 
 def _split_column(cells: Cells, split_of: dict[str, str], notes: dict[str, str]) -> pd.Series | None:
     """The part of each row; None where a column that is not called split holds something else, as a note says."""
     name = cells.roles["split"]
     if name.lower() == "split":
-        return _text_column(cells, "split")
-    parts = _text_column(cells, "split", may_be_empty=True)
+        return text_column(cells, "split")
+    parts = text_column(cells, "split", may_be_empty=True)
     known = parts.unique().tolist()
     if name.lower().startswith("is"):
         if all(part.lower() in IS_VALID for part in known):
@@ -108,7 +127,7 @@ def _refuse_no_paths(cells: Cells, path: Path) -> None:
     )
 
 
-def _text_column(cells: Cells, role: str, may_be_empty: bool = False) -> pd.Series:
+def text_column(cells: Cells, role: str, may_be_empty: bool = False) -> pd.Series:
     """A column of text without blanks around it; InputError where a cell is empty."""
     values = cells.column(role)
     try:
