@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
 from bmix.workspace.locked import digest
 from bmix.workspace.pipeline_file import CODE_FOLDERS
+
+if TYPE_CHECKING:
+    import pyarrow
 
 PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
 MANIFEST, FACTS, LABELS = PREPARED / "manifest.parquet", PREPARED / "facts.json", NOISY / "labels.parquet"
@@ -56,11 +58,27 @@ def code_digest(locked: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _rows_digest(path: Path, columns: list[str]) -> str:
+    """A digest of columns of text, or of lists of text, whatever the row groups and the encoding of the file."""
     from pyarrow import parquet
 
-    state = hashlib.blake2b(digest_size=8)
+    states = {name: [hashlib.blake2b(digest_size=8) for _ in range(3)] for name in columns}
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
-            for row in zip(*(batch[column].to_pylist() for column in columns), strict=True):
-                state.update(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-    return state.hexdigest()
+            for name in columns:
+                for state, part in zip(states[name], _parts(batch[name]), strict=True):
+                    state.update(part)
+    return digest({name: [state.hexdigest() for state in own] for name, own in states.items()})
+
+
+def _parts(column: pyarrow.Array) -> tuple[bytes, bytes, bytes]:
+    """How many texts each row lists (-1: null), how long each text is, and all texts in one: together the column."""
+    import pyarrow
+    from pyarrow import compute
+
+    counts = b""
+    if pyarrow.types.is_list(column.type) or pyarrow.types.is_large_list(column.type):
+        counts = compute.list_value_length(column).fill_null(-1).cast("int64").to_numpy().tobytes()
+        column = column.flatten()
+    texts = column.cast("large_string")
+    lengths = compute.binary_length(texts).fill_null(-1).to_numpy().tobytes()
+    return counts, lengths, b"".join(texts.drop_null().cast("large_binary").to_pylist())
