@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 
 from benchmarks import gpu
 from benchmarks.gpu_parts import method, resume
+from benchmarks.gpu_parts.profile import DeviceType, gpu_seconds
 from bmix.training.state import STATE_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,3 +144,12 @@ def test_states_that_differ_are_told_by_file_and_tensor(tmp_path: Path) -> None:
     expected = {"equal": False, "files": [STATE_FILES[0]], "tensors": 1, "largest_deviation": 0.5}
     assert comparison == expected
     assert resume._told(comparison) == f"DIFFERS in {STATE_FILES[0]}: 1 tensors, by 0.5 at most"
+
+
+def test_the_time_of_a_gpu_is_counted_once() -> None:
+    kinds = [(DeviceType.CPU, False), (DeviceType.CUDA, False), (DeviceType.CUDA, True)]
+    events = [
+        SimpleNamespace(device_type=kind, is_user_annotation=annotation, self_device_time_total=10.0**power)
+        for power, (kind, annotation) in enumerate(kinds)
+    ]
+    assert gpu_seconds(events) == 10 / 1e6

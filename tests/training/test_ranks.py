@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bmix.support.errors import InputError
+from bmix.training import ranks
 from bmix.training.agreement import refuse_disagreement
 from bmix.training.launch import launch
 from bmix.training.passes import PlainViews, confidence
@@ -33,6 +35,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 LEARN = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -147,6 +150,17 @@ def test_a_stage_becomes_torchrun(
     assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
+def test_a_process_that_started_after_its_torchrun_had_died_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks.ctypes, "CDLL", lambda name: SimpleNamespace(prctl=lambda *arguments: 0))
+    monkeypatch.delenv(ranks.AGENT, raising=False)
+    ranks._end_with_parent()
+    monkeypatch.setenv(ranks.AGENT, str(os.getppid()))
+    ranks._end_with_parent()
+    monkeypatch.setenv(ranks.AGENT, str(os.getpid()))
+    with pytest.raises(SystemExit, match="torchrun has ended"):
+        ranks._end_with_parent()
+
+
 def test_processes_that_differ_are_told_in_what(monkeypatch: pytest.MonkeyPatch) -> None:
     def others(self: Ranks, own: str) -> list[str]:
         content = json.loads(own)
@@ -220,10 +234,10 @@ def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_th
         log = tmp_path / "log"
         job = start(project, log, "-m", "stages.train")
         wait_for_epoch(project, epoch, job)
-        ranks = [worker_of(job, rank) for rank in range(2)]
-        os.kill(ranks[1] if killed == "rank 1" else job.pid, signal.SIGKILL)
+        workers = [worker_of(job, rank) for rank in range(2)]
+        os.kill(workers[1] if killed == "rank 1" else job.pid, signal.SIGKILL)
         assert job.wait(HANG_GUARD) != 0
-        assert_ended(ranks)
+        assert_ended(workers)
         assert not [name for name in TRAINED if (project / name).exists()]
         if killed == "rank 1":
             told = log.read_text(encoding="utf-8")
@@ -245,12 +259,12 @@ def test_two_machines_train_as_one_and_go_on_after_one_was_lost(two_processes: P
     remove(project, TRAINED)
     agents = start_agents(project, tmp_path)
     wait_for_epoch(project, 3, *agents)
-    ranks = dict(rank_of(agent) for agent in agents)
+    workers = dict(rank_of(agent) for agent in agents)
     (lock,) = (project / ".bmix/checkpoints").glob("train-*.lock")
-    assert lock.read_text() == str(ranks[0])
+    assert lock.read_text() == str(workers[0])
     agents[1].kill()
     assert agents[0].wait(HANG_GUARD) > 0, logs(tmp_path)
-    assert_ended(list(ranks.values()))
+    assert_ended(list(workers.values()))
     assert not [name for name in TRAINED if (project / name).exists()]
     assert "Traceback" not in logs(tmp_path)
 
