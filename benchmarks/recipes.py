@@ -21,6 +21,7 @@ from bmix.data.noisy import read_labels
 from bmix.evaluation.results import metrics_of
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
+from bmix.recipes import RECIPES
 from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
@@ -28,14 +29,13 @@ from bmix.support.locks import held
 from bmix.training.run import advance, build_trainer, write_outputs
 from stages import evaluate, noise, prepare
 
-RECIPES = ("bce", "mixup", "balancemix")
 NOISES = ("mislabel 0.4", "none 0.0", "flip 0.2", "single-positive 0.0")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["bce", "mixup", "balancemix"])
     parser.add_argument("--noises", nargs="+", default=NOISES, metavar="'KIND RATE'")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--part", default="1/1", metavar="I/N")
@@ -69,8 +69,8 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         noise.main()
         params = load_params()
         manifest = read_manifest(Path("data/prepared"))
-        _, given_NK, _ = read_labels(Path("data/noisy"), manifest)
-        trainer = build_trainer(params, manifest, given_NK)
+        _, given_NK, true_NK = read_labels(Path("data/noisy"), manifest)
+        trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK)
         advance(trainer, params.training.epochs)
         write_outputs(trainer, trainer.close(), Path())
         metrics = metrics_of(evaluate.measure(params)[0])

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import FrameType
 
 from bmix.embedding.options import add_embed_arguments
+from bmix.recipes import RECIPES
 from bmix.support import console
 
 EXIT_TERMINATED = 143
-RECIPES = ("bce", "mixup", "balancemix")
+COMPARED = ("bce", "mixup", "balancemix")
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("table", table, "show the result of the last run in this folder")
     one = add("compare", compare, "run several recipes on the same data and show them side by side")
     known = ", ".join(RECIPES)
-    one.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES, metavar="RECIPE", help=known)
+    one.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=COMPARED, metavar="RECIPE", help=known)
     text = "seeds of training and noise, e.g. 0 1 2; without it those of params.yaml; data.seed stays"
     one.add_argument("--seeds", nargs="+", type=_seed, metavar="SEED", help=text)
     one.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="runs at a time (1)")

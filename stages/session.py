@@ -55,8 +55,8 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
 
 def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: Ranks) -> Trainer:
     manifest = read_manifest(PREPARED)
-    _, given_NK, _ = read_labels(NOISY, manifest)
-    trainer = build_trainer(params, manifest, given_NK, ranks)
+    _, given_NK, true_NK = read_labels(NOISY, manifest)
+    trainer = build_trainer(params, manifest, given_NK, ranks, true_NK)
     if checkpoints.resume(trainer):
         if ranks.first:
             _tell([f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bmix.data.images import image_tensor, load_image
 from bmix.models.backbones import build_classifier, normalisation
+from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
 from bmix.models.registry import BACKBONES, HEADS, is_backbone
 from bmix.models.weights import load_state, read_weights
@@ -25,7 +26,7 @@ from bmix.support.files import read_json, replaced, write_json
 
 Picture = Image.Image | str | Path
 
-ADDED = ("hidden", "norm", "dropout")
+ADDED = ("hidden", "norm", "dropout", "members")
 """Keys of model.json that models written before these settings lack."""
 
 
@@ -34,7 +35,8 @@ class ClassifierSpec:
     """How a trained network is rebuilt and fed; the content of model.json.
 
     `features`: how many the backbone identity takes, which has no use for the image size, the mean and the deviation;
-    None for the other backbones. `queries`, `hidden`, `norm`, `dropout`: see HeadSettings.
+    None for the other backbones. `queries`, `hidden`, `norm`, `dropout`: see HeadSettings. `members`: how many networks
+    predict as one.
     """
 
     backbone: str
@@ -48,6 +50,7 @@ class ClassifierSpec:
     hidden: int = 0
     norm: str = "batch"
     dropout: float = 0.0
+    members: int = 1
 
     @classmethod
     def of(
@@ -58,11 +61,14 @@ class ClassifierSpec:
         classes: Sequence[str],
         head_settings: HeadSettings | None = None,
         features: int | None = None,
+        members: int = 1,
     ) -> ClassifierSpec:
         """The spec of a new model, with its backbone's normalisation."""
         mean, std = normalisation(backbone)
         settings = asdict(head_settings or HeadSettings())
-        return cls(backbone, head, image_size, tuple(classes), mean, std, features=features, **settings)
+        return cls(
+            backbone, head, image_size, tuple(classes), mean, std, features=features, members=members, **settings
+        )
 
     @property
     def head_settings(self) -> HeadSettings:
@@ -108,8 +114,16 @@ class Classifier(nn.Module):
         return (images_B.float() / 255 - self._mean) / self._std
 
     def forward(self, images_B: Tensor) -> Tensor:
-        """Normalised images (B, 3, S, S) or features (B, D), float, to logits (B, K)."""
+        """Normalised images (B, 3, S, S) or features (B, D), float, to logits (B, K).
+
+        Of an ensemble of M networks (M, B, K) in training mode, and those of their mean probability else.
+        """
         return self.network(images_B)
+
+    def member_logits(self, images_B: Tensor) -> Tensor:
+        """The logits of every network by itself, (M, B, K), whatever the mode; M is 1 but for an ensemble."""
+        network = self.network
+        return network.member_logits(images_B) if isinstance(network, Ensemble) else network(images_B)[None]
 
     def predict(self, images: Tensor | Picture | Iterable[Picture], batch_size: int = 64) -> Tensor:
         """The probability of every class in every picture, float32 (B, K) on the CPU, columns as in `classes`.
@@ -184,9 +198,20 @@ def load_classifier(folder: Path) -> Classifier:
     InputError where a file is missing or corrupt, or where the two do not fit each other.
     """
     spec = _read_spec(folder / "model.json")
-    network = build_classifier(
-        spec.backbone, spec.head, len(spec.classes), "none", 0, spec.features, spec.head_settings, spec.image_size
-    )
+
+    def build(seed: int, weights: str) -> Network:
+        return build_classifier(
+            spec.backbone,
+            spec.head,
+            len(spec.classes),
+            weights,
+            seed,
+            spec.features,
+            spec.head_settings,
+            spec.image_size,
+        )
+
+    network = build_members(spec.members, 0, build, "none")
     weights = folder / "model.safetensors"
     load_state(network, read_weights(weights), str(weights), whole=True)
     return Classifier(network, spec).eval()
@@ -211,6 +236,7 @@ def _read_spec(path: Path) -> ClassifierSpec:
         "hidden": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
         "norm": ("batch or none", lambda value: value in ("batch", "none")),
         "dropout": ("a number from 0 to below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
+        "members": ("a whole number from 1 to 100", lambda value: type(value) is int and 1 <= value <= 100),
         "features": (
             "a whole number of at least 1 for the backbone identity, null for the others",
             lambda value: type(value) is int and value >= 1 if content["backbone"] == "identity" else value is None,

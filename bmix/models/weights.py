@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
+from bmix.models.ensemble import Ensemble
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.support.errors import InputError, listed
 
@@ -88,9 +89,9 @@ def _not_tensors_by_name(content: object) -> str:
 
 
 def load_state(
-    network: ImageNetwork | FeatureNetwork, state: Mapping[str, Tensor], where: str, whole: bool = False
+    network: ImageNetwork | FeatureNetwork | Ensemble, state: Mapping[str, Tensor], where: str, whole: bool = False
 ) -> None:
-    """Copy `state` into `network`, all of it if `whole`.
+    """Copy `state` into `network`, all of it if `whole`, as into an ensemble.
 
     Otherwise what depends on the number of classes may differ or be absent, and stays as it is; so does the whole head
     where the state has none of the same kind. A state with the names of a published backbone is taken too, its last
@@ -98,7 +99,7 @@ def load_state(
     missing, unknown or of another shape.
     """
     own = network.state_dict()
-    if not whole:
+    if not whole and not isinstance(network, Ensemble):
         if isinstance(network, ImageNetwork) and not any(name.startswith("backbone.") for name in state):
             state = _from_published(network, state)
         left = _head_left_out(network, own, state)

@@ -55,6 +55,16 @@ class _Recipes(Mapping[str, "type[Recipe]"]):
 RECIPES: Mapping[str, type[Recipe]] = _Recipes()
 
 
+def unknown_truth(name: str) -> InputError:
+    """The refusal of a recipe that needs true labels where nobody knows them."""
+    return InputError(
+        "params.yaml, training.recipe",
+        f"{name} trains on the true labels, and they are unknown",
+        "labels whose truth is known",
+        "inject noise (noise.kind), bring a column true in with the data, or choose another recipe",
+    )
+
+
 def own_settings(name: str, values: Mapping[str, Any]) -> Any:
     """The recipe's own settings from its section of params.yaml; None for a recipe without any.
 

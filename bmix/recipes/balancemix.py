@@ -12,12 +12,11 @@ from bmix.method.mixture import LossMixtures, fit_loss_mixtures
 from bmix.method.objective import balancemix_loss
 from bmix.method.refine import refine_labels
 from bmix.method.sampling import RareLabels, class_confidence, instance_scores, sampling_probability
-from bmix.recipes.mixup import Mixup
 from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
-from bmix.recipes.shared.pairs import mixed
+from bmix.recipes.shared.pairs import MixedPairs, mixed
 
 
-class BalanceMix(Mixup):
+class BalanceMix(MixedPairs):
     """Warm-up: minority mixing with plain BCE; then the labels of both images are refined before they are mixed.
 
     `method.audit` step: eq. 9 asks the current model about two views of every doubtful image at each step. epoch: the

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from bmix.models.ensemble import average
 from bmix.models.heads import KeyedDropout
 from bmix.models.store import Classifier
 from bmix.randomness import keys
@@ -56,7 +57,7 @@ class Engine:
         return self.classifier.normalise(views_B.to(self.device, non_blocking=True))
 
     def classify(self, views_B: Tensor) -> Tensor:
-        """Logits, float32 (B, K), in training mode and with gradients, of normalised views."""
+        """Logits, float32 (B, K), in training mode and with gradients, of normalised views; (M, B, K) of M networks."""
         self.classifier.train()
         with self._autocast():
             logits_BK: Tensor = self._replica(views_B)
@@ -65,10 +66,15 @@ class Engine:
     @torch.no_grad()
     def logits(self, views_B: Tensor) -> Tensor:
         """Logits, float32 (B, K), in evaluation mode and without gradients, of views as they come from the store."""
+        return average(self.member_logits(views_B))
+
+    @torch.no_grad()
+    def member_logits(self, views_B: Tensor) -> Tensor:
+        """The same of every network by itself, float32 (M, B, K)."""
         self.classifier.eval()
         parts = views_B.split(_CPU_BATCH) if self.device.type == "cpu" else [views_B]
         with self._autocast():
-            return torch.cat([self.classifier(self.normalised(part)).float() for part in parts])
+            return torch.cat([self.classifier.member_logits(self.normalised(part)).float() for part in parts], dim=1)
 
     def update(self, loss: Tensor, learning_rate: float, share: float = 1.0) -> None:
         """One step of the optimiser on the mean loss of this process's part, which is `share` of the whole step."""

@@ -143,7 +143,7 @@ class Trainer:
     def _learn(self, manage: bool) -> EpochPass | None:
         """What the recipe learns from a pass by the current weights; one process fits, the others take it over."""
         self._plain_pass = None
-        if not self.recipe.needs_pass:
+        if not self.recipe.wants_pass(manage):
             return None
         if self.recipe.passes_views(manage):
             learnt_from = self._pass(DrawnViews(self.augment, self.plan.seed, ("audit", self.epoch)))

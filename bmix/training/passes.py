@@ -11,6 +11,7 @@ from torch import Tensor
 from bmix.data.augment import Augment
 from bmix.data.stores import FeatureViews, Store, plain_views, relabelling_views
 from bmix.method.objective import label_losses
+from bmix.models.ensemble import average
 from bmix.randomness import keys
 from bmix.recipes.shared.base import EpochPass
 from bmix.training.engine import Engine
@@ -67,35 +68,45 @@ class _Blocks:
 
 
 def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's blocks: positions within `rows` (B,), and logits (V, B, K); rows None: all of the store."""
+    """This process's blocks: positions within `rows` (B,), and each network's logits (M, V, B, K).
+
+    rows None: all of the store.
+    """
     rows = torch.arange(len(store)) if rows is None else rows.cpu()
     positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count)) if len(rows) else []
     own = engine.ranks.own(positions)
     workers = worker_count(store, seen.augment, engine.ranks.here)
     for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):
-        logits = engine.logits(views.flatten(0, 1))
-        yield position_B.to(engine.device, non_blocking=True), logits.view(*views.shape[:2], -1)
+        logits = engine.member_logits(views.flatten(0, 1))
+        yield position_B.to(engine.device, non_blocking=True), logits.view(len(logits), *views.shape[:2], -1)
 
 
 def epoch_pass(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> EpochPass:
     """The pass that eq. 2-4 and 6-8 work on: BCE of every GIVEN label and every confidence, by the current weights.
 
-    Of several views both are the mean. given_NK lies on the engine's device. Every process gets the whole of it.
+    Of several views both are the mean. given_NK lies on the engine's device. Every process gets the whole of it. Of an
+    ensemble they are those of its prediction, and each network's own losses are there besides.
     """
     losses_NK = torch.zeros(given_NK.shape, device=engine.device)
     confidence_NK = torch.zeros_like(losses_NK)
-    for rows, logits_VBK in _logits(engine, store, seen):
+    members = engine.classifier.spec.members
+    member_losses_MNK = torch.zeros(members if members > 1 else 0, *given_NK.shape, device=engine.device)
+    for rows, logits_MVBK in _logits(engine, store, seen):
+        logits_VBK = average(logits_MVBK)
         losses_NK[rows] = label_losses(logits_VBK, given_NK[rows].expand_as(logits_VBK)).mean(dim=0)
         confidence_NK[rows] = logits_VBK.sigmoid().mean(dim=0)
-    engine.ranks.sum_(losses_NK, confidence_NK)
-    return EpochPass(losses_NK, confidence_NK)
+        if members > 1:
+            given_MVBK = given_NK[rows].expand_as(logits_MVBK)
+            member_losses_MNK[:, rows] = label_losses(logits_MVBK, given_MVBK).mean(dim=1)
+    engine.ranks.sum_(losses_NK, confidence_NK, *member_losses_MNK)
+    return EpochPass(losses_NK, confidence_NK, member_losses_MNK if members > 1 else None)
 
 
 def confidence(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None) -> Tensor:
     """f_k(x) of `rows`, by default of all, the mean over the views: float32 (N, K) in [0, 1]."""
     count = len(store) if rows is None else len(rows)
     confidence_NK = torch.zeros(count, len(engine.classifier.spec.classes), device=engine.device)
-    for positions, logits_VBK in _logits(engine, store, seen, rows):
-        confidence_NK[positions] = logits_VBK.sigmoid().mean(dim=0)
+    for positions, logits_MVBK in _logits(engine, store, seen, rows):
+        confidence_NK[positions] = average(logits_MVBK).sigmoid().mean(dim=0)
     engine.ranks.sum_(confidence_NK)
     return confidence_NK

@@ -18,11 +18,12 @@ from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
-from bmix.models.heads import HeadSettings
-from bmix.models.networks import FeatureNetwork, ImageNetwork
+from bmix.models.ensemble import Ensemble, Network, build_members
+from bmix.models.heads import HeadSettings, Standardise
 from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
-from bmix.recipes import RECIPES, own_settings
+from bmix.recipes import RECIPES, own_settings, unknown_truth
+from bmix.recipes.shared.base import Recipe
 from bmix.support.errors import InputError
 from bmix.support.files import replaced_folder, write_csv, write_json, write_parquet
 from bmix.training.epoch_tables import mixture_schema
@@ -56,8 +57,18 @@ def _keep_freed_memory() -> None:
     library.mallopt(trim_threshold, 2**31 - 1)
 
 
-def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, ranks: Ranks | None = None) -> Trainer:
-    """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1."""
+def build_trainer(
+    params: Params,
+    manifest: Manifest,
+    given_NK: np.ndarray,
+    ranks: Ranks | None = None,
+    true_NK: np.ndarray | None = None,
+) -> Trainer:
+    """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1.
+
+    true_NK: the true ones, None where they are unknown; no recipe is shown them but one that needs them. InputError if
+    it needs them and they are unknown, and for its own settings.
+    """
     set_up_torch(params.training.threads)
     device = own_device()
     images, held_out = (
@@ -67,44 +78,52 @@ def build_trainer(params: Params, manifest: Manifest, given_NK: np.ndarray, rank
     if len(held_out):
         labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
         validation = (held_out, torch.from_numpy(labels_VK))
-    network, spec = _build_network(params, manifest.classes, images)
-    recipe = RECIPES[params.training.recipe](
-        torch.from_numpy(given_NK.astype(bool)).to(device),
-        MethodSettings(**params.method.model_dump()),
-        manifest.ids("train"),
-        list(manifest.classes),
-        own_settings(params.training.recipe, params.recipes.get(params.training.recipe, {})),
-    )
+    recipe = _build_recipe(params, manifest, given_NK, true_NK, device)
+    network, spec = _build_network(params, manifest.classes, images, recipe.members)
     settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
-    if isinstance(images, FeatureStore) and isinstance(network, FeatureNetwork):
+    if isinstance(images, FeatureStore):
         mean_D, deviation_D = images.statistics()
-        network.standardise.fit(mean_D, deviation_D)
+        for part in network.modules():
+            if isinstance(part, Standardise):
+                part.fit(mean_D, deviation_D)
         augment = FeatureViews(params.data.jitter, deviation_D)
     classifier = Classifier(network, spec).to(device)
     return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks)
 
 
+def _build_recipe(
+    params: Params, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None, device: torch.device
+) -> Recipe:
+    name = params.training.recipe
+    kind = RECIPES[name]
+    if kind.needs_truth and true_NK is None:
+        raise unknown_truth(name)
+    return kind(
+        torch.from_numpy(given_NK.astype(bool)).to(device),
+        MethodSettings(**params.method.model_dump()),
+        manifest.ids("train"),
+        list(manifest.classes),
+        own_settings(name, params.recipes.get(name, {})),
+        torch.from_numpy(true_NK.astype(bool)).to(device) if kind.needs_truth and true_NK is not None else None,
+    )
+
+
 def _build_network(
-    params: Params, classes: list[str], images: ImageStore | FeatureStore
-) -> tuple[ImageNetwork | FeatureNetwork, ClassifierSpec]:
+    params: Params, classes: list[str], images: ImageStore | FeatureStore, members: int
+) -> tuple[Network | Ensemble, ClassifierSpec]:
     """The untrained network; InputError if it does not fit the data."""
     model = params.model
     feature_count = images.features if isinstance(images, FeatureStore) else None
     check_fit(model.backbone, model.head, model.weights, holds_features=feature_count is not None)
+    size = params.data.image_size
     settings = HeadSettings(model.queries, model.hidden, model.norm, model.dropout)
-    spec = ClassifierSpec.of(model.backbone, model.head, params.data.image_size, classes, settings, feature_count)
-    network = build_classifier(
-        model.backbone,
-        model.head,
-        len(classes),
-        model.weights,
-        params.training.seed,
-        feature_count,
-        settings,
-        params.data.image_size,
-    )
-    return network, spec
+    spec = ClassifierSpec.of(model.backbone, model.head, size, classes, settings, feature_count, members)
+
+    def build(seed: int, weights: str) -> Network:
+        return build_classifier(model.backbone, model.head, len(classes), weights, seed, feature_count, settings, size)
+
+    return build_members(members, params.training.seed, build, model.weights), spec
 
 
 def advance(trainer: Trainer, until: int, on_epoch: Callable[[Trainer], None] | None = None) -> None:

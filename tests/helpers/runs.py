@@ -12,6 +12,7 @@ from bmix.data.augment import Augment, gentle
 from bmix.data.images import ImageStore
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
+from bmix.models.ensemble import Network, build_members
 from bmix.models.store import Classifier, ClassifierSpec
 from bmix.recipes import RECIPES
 from bmix.training.loop import Trainer
@@ -45,18 +46,32 @@ def build_run(
     settings: MethodSettings | None = None,
     augment: Augment = gentle,
     ranks: Ranks | None = None,
+    own: object = None,
+    true_NK: np.ndarray | None = None,
     **plan: object,
 ) -> Trainer:
-    """A run of 4 epochs, 2 of them warm-up, on the small network; `plan` overrides its settings."""
+    """A run of 4 epochs, 2 of them warm-up, on the small network; `plan` overrides its settings.
+
+    own: the recipe's own settings. true_NK: by default the given labels, for a recipe that needs true ones.
+    """
     fields = {"epochs": 4, "warmup_epochs": 2, "batch_size": 16, "optimizer": "adamw", "learning_rate": 3e-3} | plan
     run_plan = Plan(**fields)  # type: ignore[arg-type]
     images = ImageStore(paths, SIZE)
-    network = build_classifier("small", "linear", len(CLASSES), "none", seed=run_plan.seed)
-    classifier = Classifier(network, ClassifierSpec.of("small", "linear", SIZE, CLASSES))
+    kind = RECIPES[recipe]
+    classes = CLASSES[: given_NK.shape[1]]
+
+    def build(seed: int, weights: str) -> Network:
+        return build_classifier("small", "linear", len(classes), weights, seed)
+
+    network = build_members(kind.members, run_plan.seed, build, "none")
+    spec = ClassifierSpec.of("small", "linear", SIZE, classes, members=kind.members)
+    given, true = (
+        torch.from_numpy(values.astype(bool)) for values in (given_NK, given_NK if true_NK is None else true_NK)
+    )
     ids = [path.stem for path in paths]
-    made = RECIPES[recipe](torch.from_numpy(given_NK.astype(bool)), settings or MethodSettings(), ids, CLASSES)
+    made = kind(given, settings or MethodSettings(), ids, classes, own, true if kind.needs_truth else None)
     validation = (ImageStore(paths[:16], SIZE), torch.from_numpy(given_NK[:16].astype(np.int8)))
-    return Trainer(classifier, made, images, run_plan, augment, validation, ranks)
+    return Trainer(Classifier(network, spec), made, images, run_plan, augment, validation, ranks)
 
 
 def train(trainer: Trainer, until: int | None = None) -> Trainer:

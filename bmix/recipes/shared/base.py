@@ -15,7 +15,7 @@ from bmix.method.mixture import LossMixtures
 from bmix.method.settings import MethodSettings
 
 Classify = Callable[[Tensor], Tensor]
-"""Normalised images (B, 3, H, W) -> logits (B, K), in training mode."""
+"""Normalised images (B, 3, H, W) -> logits (B, K), in training mode; (M, B, K) of M networks."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ class StepResult:
 class EpochPass:
     """One pass over the whole training set after an epoch, on the given labels: float32 (N, K) each.
 
-    By the images as stored, or the mean over two augmented views (see Recipe.passes_views).
+    By the images as stored, or the mean over two augmented views (see Recipe.passes_views). member_losses: those of
+    each network by itself, float32 (M, N, K), where a recipe trains M of them; then the others are their average's.
     """
 
     losses_NK: Tensor
     confidence_NK: Tensor
+    member_losses_MNK: Tensor | None = None
 
 
 @dataclass
@@ -67,10 +69,12 @@ class Recipe:
     """What every recipe can be asked; as it stands, one that neither mixes nor manages labels.
 
     given_NK: the given labels, bool. image_ids and class_names serve error messages. own: this recipe's own settings,
-    an instance of its `Settings`; None gives their defaults.
+    an instance of its `Settings`; None gives their defaults. true_NK: the true labels, bool, for a recipe that
+    `needs_truth`, and for no other.
 
-    `mixes`: steps come in pairs. `needs_pass`: end_epoch and judge want a pass over the training set. `managing`:
-    labels are refined in the coming epoch; False during warm-up.
+    `members`: how many networks it trains. `mixes`: steps come in pairs. `needs_pass`: judge wants a pass over the
+    training set, and so does end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming
+    epoch; False during warm-up.
     """
 
     given_NK: Tensor
@@ -78,8 +82,11 @@ class Recipe:
     image_ids: list[str] | None = None
     class_names: list[str] | None = None
     own: Any = None
+    true_NK: Tensor | None = None
 
     Settings: ClassVar[type | None] = None
+    members: ClassVar[int] = 1
+    needs_truth: ClassVar[bool] = False
     mixes = False
     needs_pass = False
     managing = False
@@ -99,6 +106,10 @@ class Recipe:
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called before the first step of an epoch, which counts from 1."""
+
+    def wants_pass(self, manage: bool) -> bool:
+        """Whether end_epoch wants the pass after this epoch; `manage`: the next epoch comes after warm-up."""
+        return self.needs_pass
 
     def passes_views(self, manage: bool) -> bool:
         """Whether the pass shows two augmented views, not the stored images; `manage`: labels are refined next."""

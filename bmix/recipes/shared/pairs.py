@@ -1,11 +1,12 @@
-"""Mixed pairs: eq. 5 on the images and labels of a step."""
+"""Mixed pairs: eq. 5 on the images and labels of a step, and what every recipe that trains on them starts from."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from bmix.method.mixing import mix
-from bmix.recipes.shared.base import Step
+from bmix.method.objective import balancemix_loss
+from bmix.recipes.shared.base import Classify, Recipe, Step, StepResult
 
 
 def mixed(step: Step, labels_BK: Tensor, partner_labels_BK: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,3 +15,31 @@ def mixed(step: Step, labels_BK: Tensor, partner_labels_BK: Tensor) -> tuple[Ten
         raise ValueError("the step has no partners to mix with")
     views = mix(step.random.views, step.partner.views, step.coefficient)
     return views, mix(labels_BK, partner_labels_BK, step.coefficient)
+
+
+class MixedPairs(Recipe):
+    """Mixup of two random images: both, and their labels, are mixed by one λ per pair (eq. 5).
+
+    As it stands the partner is drawn uniformly, every label counts as given, and the loss is plain BCE. A recipe with
+    another loss on mixed labels overrides `loss`; one that corrects labels before they are mixed overrides `labels`.
+    """
+
+    mixes = True
+
+    def step(self, classify: Classify, step: Step) -> StepResult:
+        """The loss of the mixed images against their mixed labels."""
+        partner_rows = step.random.rows if step.partner is None else step.partner.rows
+        views, targets = mixed(step, self.labels(step.random.rows), self.labels(partner_rows))
+        return StepResult(self.loss(classify(views), targets), self.verdict(step.random.rows))
+
+    def labels(self, rows_B: Tensor) -> Tensor:
+        """The labels of images before they are mixed, float32 (B, K) in [0, 1]."""
+        return self.given_NK[rows_B].float()
+
+    def verdict(self, rows_B: Tensor) -> Tensor | None:
+        """The verdicts on the labels of images (bmix.method.refine), uint8 (B, K); None if none is managed."""
+        return None
+
+    def loss(self, logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        """What one step minimises, a scalar; targets in [0, 1]. As it stands, eq. 1."""
+        return balancemix_loss(logits_BK, targets_BK)
