@@ -34,6 +34,11 @@ def known_truth(manifest: Manifest, kind: str, labels_NK: np.ndarray) -> np.ndar
     return true_NK
 
 
+def is_truth_known(manifest: Manifest, kind: str) -> bool:
+    """Whether anybody knows the true training labels, once noise of this kind is injected."""
+    return kind != "none" or TRUE in manifest.frame
+
+
 def refuse_two_truths(manifest: Manifest, kind: str) -> None:
     """InputError for noise on top of a source's own truth: the labels that it would hit may be wrong already."""
     if TRUE in manifest.frame and kind != "none":

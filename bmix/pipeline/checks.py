@@ -13,12 +13,14 @@ from bmix.models.registry import backbone_traits, check_fit
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
+from bmix.pipeline.recipe_check import check_recipe
 from bmix.pipeline.repro import shown_command
 from bmix.sources.registry import SOURCES
 from bmix.support.errors import InputError, nearest
 from bmix.workspace.pipeline_file import output_names
 
 CHECKED, CHECKED_MODEL = Path(".bmix/checked.json"), Path(".bmix/checked-model.json")
+CHECKED_RECIPE = Path(".bmix/checked-recipe.json")
 DIGESTS = Path(".bmix/image-digests.npz")
 OWN_FOLDERS = (".bmix", ".dvc")
 OWN_FILES = ("params.yaml", "dvc.yaml", "dvc.lock", "mlflow.db")
@@ -38,7 +40,7 @@ def edited_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
 
 
 def check_inputs(params: Params) -> list[str]:
-    """Refuse data and weights that the stages would refuse, before any stage runs; run it beside params.yaml.
+    """Refuse data, weights and settings that the stages would refuse, before any runs; run it beside params.yaml.
 
     What was found good is noted below `.bmix`, so that unchanged data and weights are not read again. Returns what was
     understood of the data, line by line. InputError names the file, the row or key, and the remedy.
@@ -48,7 +50,8 @@ def check_inputs(params: Params) -> list[str]:
     _check_network(params)
     _check_weights(params)
     _check_model(params)
-    return check_data(params, memo=CHECKED, digests=DIGESTS)
+    needs_truth = check_recipe(params, CHECKED_RECIPE)
+    return check_data(params, memo=CHECKED, digests=DIGESTS, needs_truth=needs_truth)
 
 
 def check_output(path: Path) -> None:

@@ -20,20 +20,30 @@ if TYPE_CHECKING:
     from bmix.params import Params
 
 
-def check_data(params: Params, memo: Path | None = None, digests: Path | None = None) -> list[str]:
+def check_data(
+    params: Params, memo: Path | None = None, digests: Path | None = None, needs_truth: bool = False
+) -> list[str]:
     """Refuse the data that `prepare` and `noise` would refuse, and an `evaluate.split` without images.
 
     memo: a file that remembers a success, by the params and by path, size and time of change of every file below
     data.path and data.root; while it holds, no file is opened. digests: the memo of `verify`, which `prepare` goes on
-    with. None: nothing is remembered. Images that `prepare` makes are not made.
+    with. None: nothing is remembered. needs_truth: data whose true labels nobody knows are refused too. Images that
+    `prepare` makes are not made.
     Returns what was understood of the data, line by line. Raises InputError.
     """
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
-    known = None if memo is None else _known(memo, state)
-    if known is not None:
-        return known
-    from bmix.data.noisy import refuse_two_truths
+    lines, has_truth = _known(memo, state) or _examined(params, memo, digests, state)
+    if needs_truth and not has_truth:
+        from bmix.recipes import unknown_truth
+
+        raise unknown_truth(params.training.recipe)
+    return lines
+
+
+def _examined(params: Params, memo: Path | None, digests: Path | None, state: str) -> tuple[list[str], bool]:
+    """What was understood of the data, and whether their true labels are known."""
+    from bmix.data.noisy import is_truth_known, refuse_two_truths
     from bmix.sources.examine import examine
 
     def accept(manifest: Manifest) -> None:
@@ -41,17 +51,18 @@ def check_data(params: Params, memo: Path | None = None, digests: Path | None = 
         _check_classes(params, manifest.classes)
         refuse_two_truths(manifest, params.noise.kind)
 
-    _, reading = examine(params.data, memo=digests, accept=accept)
+    manifest, reading = examine(params.data, memo=digests, accept=accept)
+    has_truth = is_truth_known(manifest, params.noise.kind)
     if memo is not None:
-        remember(memo, {"of": state, "reading": reading.lines})
-    return list(reading.lines)
+        remember(memo, {"of": state, "reading": reading.lines, "has_truth": has_truth})
+    return list(reading.lines), has_truth
 
 
-def _known(memo: Path, state: str) -> list[str] | None:
-    """What was understood of data in this state, where it was found good."""
-    match remembered(memo):
-        case {"of": known, "reading": [*lines]} if known == state:
-            return [str(line) for line in lines]
+def _known(memo: Path | None, state: str) -> tuple[list[str], bool] | None:
+    """The same of data in this state, where it was found good."""
+    match None if memo is None else remembered(memo):
+        case {"of": known, "reading": [*lines], "has_truth": bool(has_truth)} if known == state:
+            return [str(line) for line in lines], has_truth
     return None
 
 

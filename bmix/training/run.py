@@ -78,7 +78,7 @@ def build_trainer(
     if len(held_out):
         labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
         validation = (held_out, torch.from_numpy(labels_VK))
-    recipe = _build_recipe(params, manifest, given_NK, true_NK, device)
+    recipe = build_recipe(params, manifest, given_NK, true_NK, device)
     network, spec = _build_network(params, manifest.classes, images, recipe.members)
     settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
@@ -92,9 +92,10 @@ def build_trainer(
     return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks)
 
 
-def _build_recipe(
+def build_recipe(
     params: Params, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None, device: torch.device
 ) -> Recipe:
+    """The recipe that params name, before the first epoch; given_NK, true_NK and errors as of `build_trainer`."""
     name = params.training.recipe
     kind = RECIPES[name]
     if kind.needs_truth and true_NK is None:

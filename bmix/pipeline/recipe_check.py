@@ -1,0 +1,41 @@
+"""The recipe's own settings are refused before any stage runs, and what it needs is looked up."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bmix
+from bmix.pipeline.data_check import remember, remembered
+
+if TYPE_CHECKING:
+    from bmix.params import Params
+
+
+def check_recipe(params: Params, memo: Path) -> bool:
+    """Whether the recipe needs true labels; InputError for settings of its own that it does not take.
+
+    memo: a file that remembers a success, by the recipe, its settings and the state of its file: a recipe is imported
+    with torch, which takes seconds.
+    """
+    name = params.training.recipe
+    settings = params.recipes.get(name, {})
+    state = [bmix.__version__, name, settings, _file_state(name)]
+    match remembered(memo):
+        case {"of": known, "needs_truth": bool(needs_truth)} if known == state:
+            return needs_truth
+    from bmix.recipes import RECIPES, own_settings
+
+    own_settings(name, settings)
+    needs_truth = RECIPES[name].needs_truth
+    remember(memo, {"of": state, "needs_truth": needs_truth})
+    return needs_truth
+
+
+def _file_state(name: str) -> Any:
+    spec = find_spec(f"bmix.recipes.{name.replace('-', '_')}")
+    if spec is None or spec.origin is None:
+        return None
+    status = Path(spec.origin).stat()
+    return [status.st_size, status.st_mtime_ns]
