@@ -140,8 +140,7 @@ def _findings(evaluation: Evaluation) -> str:
     ]
     ranking = evaluation.noise.ranking
     return (
-        "<p>A label that is not clean was re-labelled where the model was sure "
-        f"(ε = {evaluation.record.epsilon:g}), and is ambiguous otherwise. "
+        f"<p>{_rule(evaluation)} "
         "It is <em>called wrong</em> when it is ambiguous or was re-labelled to the other value. "
         "Precision: how many of the labels called wrong are; recall: how many of the wrong labels are called so.</p>"
         + _table(["", "labels", "wrong", "called wrong", "found", "precision %", "recall %", "F1 %"], found)
@@ -151,6 +150,18 @@ def _findings(evaluation: Evaluation) -> str:
         + "<p>Ranked by 1 − p_clean, wrong given positives come before right ones with average precision "
         + f"{_percent(ranking['average_precision'])} % and ROC AUC {_percent(ranking['roc_auc'])} %.</p>"
         + _verdict_table(evaluation)
+    )
+
+
+def _rule(evaluation: Evaluation) -> str:
+    if evaluation.record.mixtures.empty:
+        return (
+            "The recipe doubts labels by a rule of its own. "
+            "One that is not clean was re-labelled to the other value, or is ambiguous and was left out."
+        )
+    return (
+        "A label that is not clean was re-labelled where the model was sure "
+        f"(ε = {evaluation.record.epsilon:g}), and is ambiguous otherwise."
     )
 
 

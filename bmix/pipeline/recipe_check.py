@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import bmix
 from bmix.pipeline.data_check import remember, remembered
+from bmix.support.errors import InputError
 
 if TYPE_CHECKING:
     from bmix.params import Params
 
 
 def check_recipe(params: Params, memo: Path) -> bool:
-    """Whether the recipe needs true labels; InputError for settings of its own that it does not take.
+    """Whether the recipe needs true labels; InputError if it has no section, or settings in it that it does not take.
 
     memo: a file that remembers a success, by the recipe, its settings and the state of its file: a recipe is imported
     with torch, which takes seconds.
     """
     name = params.training.recipe
-    settings = params.recipes.get(name, {})
+    if name not in params.recipes:
+        raise InputError(
+            "params.yaml, recipes",
+            f"no section {name}, which training.recipe names",
+            "a section of the recipe that runs: DVC tracks it",
+            f"add the line `{name}: {{}}` below recipes, or the settings that are not to have their defaults",
+        )
+    settings = params.recipes[name]
     state = [bmix.__version__, name, settings, _file_state(name)]
     match remembered(memo):
         case {"of": known, "needs_truth": bool(needs_truth)} if known == state:

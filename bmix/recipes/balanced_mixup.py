@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,9 +37,13 @@ class BalancedMixup(MixedPairs):
 
     Settings = BalancedMixupSettings
 
+    @cached_property
+    def _probability_N(self) -> Tensor | None:
+        return class_balanced_probability(self.given_NK) if bool(self.given_NK.any()) else None
+
     def partner_probability(self) -> Tensor | None:
         """Of the class-balanced sampler; None, uniform, if no image has a given positive."""
-        return class_balanced_probability(self.given_NK) if bool(self.given_NK.any()) else None
+        return self._probability_N
 
     def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
         """λ ~ Beta(α, 1), float32 (count,) in [0, 1]."""

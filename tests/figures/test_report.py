@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from bmix.evaluation.results import metrics_of, summary
-from bmix.figures.plots import FIGURES
+from bmix.figures.plots import FIGURES, write_plots
 from bmix.figures.report import FIGURE_TEXTS, render_report
 from tests.helpers.evaluation_example import make_example, write_images
 
@@ -109,3 +109,15 @@ def test_metrics_are_json_with_the_promised_keys() -> None:
 def test_the_summary_is_short() -> None:
     lines = summary(make_example(images=300).evaluation()).splitlines()
     assert [line.split()[0] for line in lines] == ["mAP", "test", "test-balanced", "wrong"]
+
+
+def test_a_recipe_that_doubts_labels_without_mixtures_is_told_so(tmp_path: Path) -> None:
+    found = make_example(images=300).evaluation()
+    no_mixtures = replace(found.record, mixtures=found.record.mixtures.iloc[:0])
+    text = render_report(replace(found, record=no_mixtures), tmp_path, [])
+    assert "The recipe doubts labels by a rule of its own." in text
+    assert "ε" not in text
+    assert "ε = 0.975" in render_report(found, tmp_path, [])
+    pictures = write_images(tmp_path / "images", 300)
+    drawn = write_plots(replace(found, record=no_mixtures), tmp_path / "plots", pictures)
+    assert set(FIGURES) - set(drawn) == {"mixtures"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bmix.params import apply_edits, known_keys, parse_params
+from bmix.params import apply_edits, flat, known_keys, parse_params
 from bmix.pipeline.presets import expand_presets, preset_names
 from bmix.support.errors import InputError
 from tests.helpers.tiny import REPOSITORY
@@ -26,10 +26,10 @@ def test_the_presets_are_the_paper_s_set_ups_and_settings() -> None:
 @pytest.mark.parametrize("name", preset_names(FOLDER))
 def test_a_preset_holds_known_keys_and_gives_valid_params(name: str) -> None:
     content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    flat = {f"{section}.{key}": value for section, keys in content.items() for key, value in keys.items()}
-    assert set(flat) <= set(known_keys())
+    values = flat(content)
+    assert {key for key in values if not key.startswith("recipes.")} <= set(known_keys())
     params = with_edits(name)
-    assert {key: params[key] for key in flat} == flat
+    assert {key: params[key] for key in values} == values
 
 
 def test_the_settings_of_the_paper() -> None:
@@ -44,6 +44,9 @@ def test_the_settings_of_the_paper() -> None:
     assert (single["method.epsilon"], single["method.trust_positives"]) == (0.55, True)
     assert (single["noise.kind"], single["data.source"]) == ("single-positive", "coco")
     assert with_edits("clean")["method.trust_positives"] is True
+    for params in (coco, voc, fashion):
+        for recipe in ("ll-r", "ll-ct", "ll-cp"):
+            assert params[f"recipes.{recipe}.delta_rel"] == 2 / int(str(params["training.epochs"]))
 
 
 def test_later_edits_win() -> None:

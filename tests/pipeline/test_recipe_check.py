@@ -37,6 +37,15 @@ def test_settings_that_a_recipe_does_not_take_are_refused_before_a_stage_runs(di
     checks.check_inputs(digits("training.recipe=bce", wrong))
 
 
+def test_a_recipe_without_a_section_is_refused_with_the_line_to_add(digits: Callable[..., Params]) -> None:
+    params = digits("training.recipe=asl")
+    without = params.model_copy(update={"recipes": {"bce": {}}})
+    with pytest.raises(InputError) as caught:
+        checks.check_inputs(without)
+    assert caught.value.found == "no section asl, which training.recipe names"
+    assert caught.value.remedy.startswith("add the line `asl: {}` below recipes")
+
+
 def test_a_recipe_is_imported_once_for_each_state_of_its_settings(
     digits: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:

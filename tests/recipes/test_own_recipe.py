@@ -1,0 +1,38 @@
+"""The walk-through in docs/recipes.md: the documented file and line, run by the documented command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.projects import copy_project, run
+from tests.helpers.tiny import REPOSITORY
+
+DOCUMENT = (REPOSITORY / "docs/recipes.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    """The one block of code of this language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+@pytest.mark.pipeline
+def test_a_file_and_a_line_give_a_row_in_the_table(finished_project: Path, tmp_path: Path) -> None:
+    project = copy_project(finished_project, tmp_path / "project")
+    (project / "bmix/recipes/my_focal.py").write_text(block("python"), encoding="utf-8")
+    params = (project / "params.yaml").read_text(encoding="utf-8")
+    with_line = params.replace("recipes:\n", f"recipes:\n{block('yaml')}")
+    (project / "params.yaml").write_text(with_line, encoding="utf-8")
+    command = block("sh").splitlines()[0]
+    assert command == "python -m bmix compare --recipes mixup my-focal"
+    ended = run(project, *command.split()[1:])
+    assert ended.returncode == 0, ended.stdout
+    (title,) = re.findall(r"^%.*$", ended.stdout, flags=re.MULTILINE)
+    assert title.split() == ["%", "mixup", "my-focal"]
+    (row,) = re.findall(r"^mAP all .*$", ended.stdout, flags=re.MULTILINE)
+    mixup, my_focal = (float(value) for value in row.split()[2:])
+    assert 0 < my_focal < 100
+    assert mixup != my_focal
