@@ -38,12 +38,12 @@ class BalancedMixup(MixedPairs):
     Settings = BalancedMixupSettings
 
     @cached_property
-    def _probability_N(self) -> Tensor | None:
+    def _class_balanced(self) -> Tensor | None:
         return class_balanced_probability(self.given_NK) if bool(self.given_NK.any()) else None
 
     def partner_probability(self) -> Tensor | None:
         """Of the class-balanced sampler; None, uniform, if no image has a given positive."""
-        return self._probability_N
+        return self._class_balanced
 
     def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
         """λ ~ Beta(α, 1), float32 (count,) in [0, 1]."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from bmix.data.augment import gentle
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
+from bmix.models.ensemble import Network, build_members
 from bmix.models.heads import HeadSettings
 from bmix.models.store import Classifier, ClassifierSpec
 from bmix.recipes import RECIPES
@@ -28,6 +29,17 @@ from bmix.training.steps import SideViews, StepViews
 
 META = torch.device("meta")
 IMAGES, BATCH, CLASSES, SIZE, DOUBTFUL = 60, 8, 5, 16, 3
+
+
+MISSING = {"missing_NK": torch.zeros(IMAGES, CLASSES, dtype=torch.bool, device=META)}
+LEARNT: dict[str, dict[str, Tensor]] = {
+    "balancemix": {name: torch.rand(IMAGES, CLASSES, device=META) for name in ("p_clean_NK", "confidence_NK")},
+    "co-teaching": {"clean_MN": torch.zeros(2, IMAGES, dtype=torch.bool, device=META)},
+    "t-estimator": {"flip_rates_2K": torch.zeros(2, CLASSES, dtype=torch.float64, device=META)},
+    **dict.fromkeys(("ll-r", "ll-ct", "ll-cp", "splc"), MISSING),
+}
+"""What recipes have learnt from the pass after an epoch."""
+MANAGING = ("balancemix", "ll-r", "ll-ct", "ll-cp", "splc")
 
 
 class Images:
@@ -54,13 +66,20 @@ def test_a_step(recipe: str, audit: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(FiniteGuard, "watch", lambda *arguments: None)
     names = [str(k) for k in range(CLASSES)]
     head = HeadSettings(dropout=0.5)
-    network = build_classifier("small", "mlp", CLASSES, "none", seed=0, head_settings=head)
-    classifier = Classifier(network, ClassifierSpec.of("small", "mlp", SIZE, names, head)).to(META)
-    given_NK = torch.zeros(IMAGES, CLASSES, dtype=torch.bool, device=META)
-    made = RECIPES[recipe](given_NK, MethodSettings(audit=audit))
-    if recipe == "balancemix":
-        made.managing, made.p_clean_NK = True, torch.rand(IMAGES, CLASSES, device=META)
-        made.confidence_NK = torch.rand(IMAGES, CLASSES, device=META) if audit == "epoch" else None
+    kind = RECIPES[recipe]
+
+    def build(seed: int, weights: str) -> Network:
+        return build_classifier("small", "mlp", CLASSES, weights, seed, head_settings=head)
+
+    spec = ClassifierSpec.of("small", "mlp", SIZE, names, head, members=kind.members)
+    classifier = Classifier(build_members(kind.members, 0, build, "none"), spec).to(META)
+    labels_NK = torch.zeros(IMAGES, CLASSES, dtype=torch.bool, device=META)
+    made = kind(labels_NK, MethodSettings(audit=audit), true_NK=labels_NK if kind.needs_truth else None)
+    for name, value in LEARNT.get(recipe, {}).items():
+        if name != "confidence_NK" or audit == "epoch":
+            assert hasattr(made, name)
+            setattr(made, name, value)
+    made.managing = recipe in MANAGING
     plan = Plan(epochs=3, warmup_epochs=1, batch_size=BATCH, average=0.9)
     trainer = Trainer(classifier, made, Images(), plan, gentle)
     relabel = recipe == "balancemix" and audit == "step"
@@ -69,7 +88,7 @@ def test_a_step(recipe: str, audit: str, monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(2):
         views = StepViews(side(relabel), partner, torch.rand(BATCH) if made.mixes else None, torch.arange(BATCH))
         trainer._step(views, 0.1, number, totals, FiniteGuard(1, None))
-    assert (len(totals._verdicts) == 2) == (recipe == "balancemix")
+    assert (len(totals._verdicts) == 2) == (recipe in MANAGING)
 
 
 @pytest.mark.parametrize(
