@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bmix.data.manifest import Manifest
-from bmix.evaluation.results import RunRecord, evaluate, metrics_of
+from bmix.evaluation.results import TrainingTables, evaluate, metrics_of
 from bmix.evaluation.verdicts import place_verdicts
 from bmix.params import flat, parse_params, read_yaml
 from bmix.recipes import RECIPES, own_settings
@@ -200,7 +200,7 @@ def assert_evaluated(folder: Path, trainer: Trainer, tiny: tuple[list[Path], np.
     managed = read_json(folder / "verdicts.json")["managed"]
     verdicts = pd.read_parquet(folder / "verdicts.parquet")
     labels = place_verdicts(verdicts, [path.stem for path in paths], CLASSES, given_NK)
-    record = RunRecord(
+    record = TrainingTables(
         pd.read_csv(folder / "history.csv"),
         pd.read_parquet(folder / "mixtures.parquet"),
         pd.read_csv(folder / "sampler.csv"),
