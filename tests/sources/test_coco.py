@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmix.data.manifest import COLUMNS, Manifest, label_lists, validate
+from bmix.data.manifest import COLUMNS, Manifest, label_lists, path_fault, validate
 from bmix.sources.class_list import ClassList
 from bmix.sources.coco.read import read_coco
 from bmix.sources.draw import with_drawn_splits
@@ -446,6 +446,32 @@ def test_file_names_of_other_machines_lead_to_the_images_here(tmp_path: Path, fo
     manifest = read(annotations)
     assert named_labels(manifest) == expected
     verify(manifest, tmp_path, "coco")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.one_of(
+        st.sampled_from(["http://[", "?d=", "://", "C:", "a\0b", "//", "./", "\\", "%2e%2e/x", "?d=%00", "x" * 5000]),
+        st.text(max_size=30),
+        st.lists(st.sampled_from(["..", "/", "\\", "http:", "//", "?", "d=", "%2e", "#", "a.jpg"]), max_size=8).map(
+            "".join
+        ),
+    )
+)
+def test_any_file_name_leads_below_the_root_or_is_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "coco-names"
+    if not folder.exists():
+        write_coco(folder, {"train2014": 8})
+    content = content_of(folder / "annotations")
+    for image in content["images"][2:]:
+        image["file_name"] = name
+    try:
+        write_instances(folder / "annotations" / "more", "train2014", content)
+        manifest = read_coco(folder / "annotations" / "more", folder, TRAIN, True)
+        validate(manifest, "coco")
+    except InputError:
+        return
+    assert not any(path_fault(path) for path in manifest.frame["path"])
 
 
 def test_a_url_without_an_image_and_names_that_become_one_are_refused(tmp_path: Path) -> None:

@@ -234,6 +234,9 @@ def test_misplaced_images_links_to_folders_and_links_to_nothing_are_refused(tmp_
     (tmp_path / "train/dog").unlink()
     (tmp_path / "train/cat/c.jpg").symlink_to("none.jpg")
     assert refusal(tmp_path).found == "a link to nothing"
+    (tmp_path / "train/cat/c.jpg").unlink()
+    (tmp_path / "train/cat/c.jpg").symlink_to("c.jpg")
+    assert refusal(tmp_path).found == "a link to nothing"
 
 
 def test_a_link_out_of_the_root_is_refused_by_verify(tmp_path: Path) -> None:

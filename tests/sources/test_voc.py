@@ -435,6 +435,45 @@ def test_other_files_than_annotations_are_named(tmp_path: Path) -> None:
     assert refusal(tmp_path).remedy == "export it as Pascal VOC"
 
 
+STEPS = ["Annotations", "images", "JPEGImages", "ImageSets/Main", "train", "valid", "VOC2007", ".hidden"]
+LEAVES = ["a.xml", "b.XML", "._a.xml", "a.jpg", "B.JPG", "a.png", "train.txt", "default.txt", "cat_train.txt", "x.txt"]
+BYTES = [
+    b"<annotation><object><name>cat</name></object></annotation>",
+    b"<annotation/>",
+    b"a\nb\n",
+    b"a 1\n",
+    b"\xff",
+    b"",
+]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.dictionaries(
+        st.tuples(st.lists(st.sampled_from(STEPS), max_size=2).map("/".join), st.sampled_from(LEAVES)),
+        st.sampled_from([*BYTES, None]),
+        max_size=12,
+    ),
+    st.sampled_from([{}, {"train": "train"}, {"2007-train": "train", "2007-default": "val"}]),
+)
+def test_any_tree_gives_a_manifest_or_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory,
+    tree: dict[tuple[str, str], bytes | None],
+    split_of: dict[str, str],
+) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    for (steps, leaf), content in tree.items():
+        path = folder / steps / leaf
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        manifest = read_voc(folder, folder, split_of)
+        assert set(manifest.frame["split"]) <= {"train", "val", "test"}
+
+
 @pytest.fixture(scope="session")
 def real_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = Path(os.environ.get("BMIX_TEST_DATA", "")) / "voc2007-112.zip"

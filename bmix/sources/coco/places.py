@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bmix.data.manifest import path_fault
 from bmix.sources.coco.file import CocoFile
@@ -102,15 +102,21 @@ def _existing(folder: Path, name: str) -> str | None:
 
 def _plain(name: str) -> str:
     """A file name with / between folders; of a URL its path, or the one that it hands over as d=."""
-    if "://" in name or "?d=" in name:
-        parts = urlsplit(name)
-        return unquote(parts.query.removeprefix("d=") if "?d=" in name else parts.path).lstrip("/")
-    return name.replace("\\", "/")
+    if not _is_url(name):
+        return name.replace("\\", "/")
+    # No URL parser: it refuses some texts.
+    address, _, query = name.partition("?")
+    path = query[2:].partition("&")[0] if query.startswith("d=") else address.partition("://")[2] or address
+    return unquote(path.partition("#")[0]).lstrip("/")
+
+
+def _is_url(name: str) -> bool:
+    return "://" in name or "?d=" in name
 
 
 def _is_odd(name: str) -> bool:
     """Whether a file name is no path below a folder."""
-    return "://" in name or "?d=" in name or bool(path_fault(name))
+    return _is_url(name) or bool(path_fault(name))
 
 
 def _own_path(file: CocoFile, position: int, name: str, folder: Path, by_end: bool) -> str:

@@ -68,7 +68,8 @@ def entries_of(folder: Path, skipped: Counter[str]) -> list[os.DirEntry[str]]:
         if not _is_text(entry.name):
             shown = entry.name.encode("utf-8", "replace").decode()
             raise InputError(str(folder), f'the name "{shown}" is not UTF-8', "names in UTF-8", "rename it")
-        if entry.is_symlink() and entry.is_dir():
+        # A link that leads to itself is no folder to Path, and an error to the entry.
+        if entry.is_symlink() and Path(entry.path).is_dir():
             raise InputError(entry.path, "a link to a folder", "folders, images, links to images", "link each image")
         kept.append(entry)
     return kept

@@ -148,7 +148,8 @@ def _lists(year: Path) -> list[Path]:
         lists = [
             file
             for file in sorted(folder.glob("*.txt"))
-            if file.stem not in CLASS_LISTS
+            if file.is_file()
+            and file.stem not in CLASS_LISTS
             and not file.name.startswith(".")
             and not _is_class_list(file)
             and (folder != year or split_named(file.stem))
@@ -197,9 +198,11 @@ def _read_list(path: Path, annotations: Path | None) -> list[tuple[str, str]]:
 
     A byte order mark, Windows line ends and blank lines are accepted, and so is the suffix of an image.
     """
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         lines = data.decode("utf-8").splitlines()
+    except OSError as error:
+        raise InputError(str(path), f"not readable: {error.strerror}", "a list in UTF-8", "check it") from error
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         found = f"not UTF-8: byte 0x{data[error.start]:02x}"
