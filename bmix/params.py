@@ -69,8 +69,7 @@ class DataParams(Section):
     )
     no_label: str = Field(
         min_length=1,
-        description="table, parquet, features: auto (an empty cell alone), or the word that means no label, e.g. "
-        "No Finding",
+        description="auto, or the word, class or column that means no label, e.g. No Finding",
     )
     minus_one: Literal["auto", "ignored", "absent"] = Field(
         description="table, parquet, features, -1 in a column per class; auto: absent if no cell is 0, else ignored"

@@ -12,7 +12,7 @@ from bmix.sources.draw import with_drawn_splits
 from bmix.sources.plausibility import refuse_implausible, warned
 from bmix.sources.reading import Reading
 from bmix.sources.registry import SOURCES
-from bmix.sources.screening import drop_empty, noted_copies, screen_overlap
+from bmix.sources.screening import drop_empty, noted_copies, screen_overlap, without_no_label
 from bmix.sources.verify import verify
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def examine(
     Raises InputError for whatever cannot be used, and for a reading that is not plausible.
     """
     source = SOURCES[data.source]
-    manifest = with_drawn_splits(source.read(data, images_folder), data.seed)
+    manifest = source.read(data, images_folder)
+    if not source.reads_cells:
+        manifest = without_no_label(manifest, data.no_label, data.path)
+    manifest = with_drawn_splits(manifest, data.seed)
     # Features are left out as they are read: rows of the file are rows of the manifest.
     if data.empty == "drop" and not source.holds_features:
         manifest = drop_empty(manifest)

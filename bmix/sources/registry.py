@@ -21,7 +21,8 @@ class Source:
     read: the manifest of what params name, before its images are looked at; given the folder that a source which makes
     its images writes them to, or None where they shall not be written. Raises InputError for what cannot be used.
     makes_images: the images are written by `read`. holds_features: rows are numbers, no images. annotates_objects: a
-    label says that an object is there, so a class may well be on every image.
+    label says that an object is there, so a class may well be on every image. reads_cells: labels stand in cells, which
+    are read by data.delimiter, data.no_label, data.minus_one and data.blank_cell.
     """
 
     summary: str
@@ -29,6 +30,7 @@ class Source:
     makes_images: bool = False
     holds_features: bool = False
     annotates_objects: bool = False
+    reads_cells: bool = False
 
 
 # The readers import what they need when they are called: the registry itself is read by every command.
@@ -122,11 +124,18 @@ def _refuse_missing_root(data: DataParams) -> None:
 
 SOURCES = {
     "digits": Source("scenes of handwritten digits, composed by a recipe", _digits, makes_images=True),
-    "table": Source("a CSV, TSV, parquet or JSONL with a row per image", _table),
+    "table": Source("a CSV, TSV, parquet or JSONL with a row per image", _table, reads_cells=True),
     "voc": Source("PASCAL VOC's layout", _voc, annotates_objects=True),
     "coco": Source("COCO's instances JSON", _coco, annotates_objects=True),
     "deepfashion": Source("DeepFashion's attributes", _deepfashion),
     "folder": Source("a folder per class", _folder),
-    "parquet": Source("parquet files that hold the pictures, as Hugging Face writes them", _parquet, makes_images=True),
-    "features": Source("an .npz or .parquet of numbers, a row per instance", _features, holds_features=True),
+    "parquet": Source(
+        "parquet files that hold the pictures, as Hugging Face writes them",
+        _parquet,
+        makes_images=True,
+        reads_cells=True,
+    ),
+    "features": Source(
+        "an .npz or .parquet of numbers, a row per instance", _features, holds_features=True, reads_cells=True
+    ),
 }

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pandas as pd
 
 from bmix.data.manifest import Manifest, holds_features, origin
-from bmix.support.errors import SHOWN, InputError
+from bmix.support.errors import SHOWN, InputError, nearest, quoted
+
+AUTO = "auto"
 
 
 def drop_empty(manifest: Manifest) -> Manifest:
@@ -19,6 +21,42 @@ def drop_empty(manifest: Manifest) -> Manifest:
         return manifest
     notes = {**manifest.notes, "empty": f"{(~kept).sum()} images without a label left out"}
     return replace(manifest, frame=frame[kept], notes=notes)
+
+
+def without_no_label(manifest: Manifest, word: str, where: str) -> Manifest:
+    """The manifest in which the class that is called `word`, whatever its case, is none: its images lack that label.
+
+    word: `auto` leaves everything as it is. Raises InputError where no class is called so, and for an image that has
+    another label beside it.
+    """
+    if word == AUTO:
+        return manifest
+    named = [name for name in manifest.classes if name.lower() == word.strip().lower()]
+    if not named:
+        raise InputError(
+            "data.no_label",
+            f'no class is called "{word}"',
+            f"the class that means no label, one of {quoted(manifest.classes)}",
+            f"correct it, or set it to auto.{nearest(word, manifest.classes)}",
+        )
+    frame = manifest.frame
+    has_word_N = frame["labels"].map(lambda names: named[0] in names).to_numpy(bool)
+    beside_N = has_word_N & (frame["labels"].map(len) > 1).to_numpy()
+    if beside_N.any():
+        position = int(beside_N.argmax())
+        raise InputError(
+            origin(frame, position, where),
+            f"{quoted(frame['labels'].iloc[position])} on one image, and data.no_label says that one means no label",
+            "one of them",
+            "correct the labels, or set data.no_label to auto",
+        )
+    lists = {
+        column: frame[column].map(lambda names: [name for name in names if name not in named])
+        for column in ("labels", "ignore")
+    }
+    classes = [name for name in manifest.classes if name not in named]
+    notes = {**manifest.notes, "no label": f"{int(has_word_N.sum())} images with {quoted(named)}"}
+    return replace(manifest, frame=frame.assign(**lists), classes=classes, notes=notes)
 
 
 def screen_overlap(manifest: Manifest, where: str, overlap: str) -> Manifest:

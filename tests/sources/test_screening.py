@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bmix.data.manifest import COLUMNS, FEATURES_FILE, Manifest
-from bmix.sources.screening import drop_empty, noted_copies, screen_overlap
+from bmix.sources.screening import drop_empty, noted_copies, screen_overlap, without_no_label
 from bmix.support.errors import InputError
 
 
@@ -22,6 +22,19 @@ def test_images_without_a_label_are_left_out_and_counted_unless_they_are_unlabel
     )
     assert kept.frame["id"].tolist() == ["a", "c"]
     assert kept.notes == {"classes": "given", "empty": "2 images without a label left out"}
+
+
+def test_a_class_that_means_no_label_is_none() -> None:
+    named = manifest(("a", "train", ["cat"], ""), ("b", "train", ["dog"], ""), ("c", "val", ["cat"], ""))
+    assert without_no_label(named, "auto", "pets") is named
+    found = without_no_label(named, "Cat", "pets")
+    assert found.classes == ["dog"]
+    assert found.frame["labels"].tolist() == [[], ["dog"], []]
+    assert found.notes["no label"] == '2 images with "cat"'
+    with pytest.raises(InputError, match=r'data\.no_label: no class is called "cot"(.|\n)*Did you mean "cat"'):
+        without_no_label(named, "cot", "pets")
+    with pytest.raises(InputError, match='pets, row 1: "cat", "dog" on one image'):
+        without_no_label(manifest(("a", "train", ["cat", "dog"], "")), "cat", "pets")
 
 
 def test_nothing_is_said_where_every_image_has_a_label() -> None:
