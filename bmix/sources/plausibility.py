@@ -136,7 +136,7 @@ def _refuse_always_present(manifest: Manifest, where: str) -> None:
             "each has the label, or is ignored for the class",
             "training images with each class, and training images without it",
             "add images without the class; where -1 or an empty cell says that a class is absent, set data.minus_one "
-            "or data.blank_cell to absent; or leave the class out",
+            "or data.blank_cell to absent; where the class means no label, name it in data.no_label; or leave it out",
         )
 
 

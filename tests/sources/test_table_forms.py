@@ -89,7 +89,11 @@ READ: dict[str, tuple[dict[str, Any], CellRules, str, str]] = {
     ),
     "class numbers": (
         {"labels": [[NAMES.index(name) for name in names] for names in LISTS]}, CellRules(), "cat,dog,owl",
-        "numbers of classes",
+        "lists of numbers; the numbers count in the listed classes",
+    ),
+    "class numbers in text": (
+        {"labels": ["|".join(str(NAMES.index(name)) for name in names) for names in LISTS]}, CellRules(), "cat,dog,owl",
+        'names joined by "|"; the numbers count in the listed classes',
     ),
     "0 and 1": (
         dict(zip(NAMES, matrix().astype(int).T, strict=True)), CellRules(), "auto", '0/1 columns: "cat", "dog", "owl"'

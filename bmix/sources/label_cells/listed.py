@@ -15,7 +15,7 @@ from bmix.sources.column_names import LISTS
 from bmix.sources.label_cells.brackets import OPENING, parse_list
 from bmix.sources.label_cells.combinations import refuse_combinations, refuse_two_delimiters
 from bmix.sources.label_cells.entries import NONE, Entries
-from bmix.sources.label_cells.numbers import lists_in_text, of_number_lists, of_numbers
+from bmix.sources.label_cells.numbers import lists_in_text, of_digits, of_number_lists, of_numbers
 from bmix.sources.label_cells.rules import AUTO, CellRules, delimiter_shown
 from bmix.sources.label_cells.rules import NONE as NO_DELIMITER
 from bmix.support.errors import InputError
@@ -44,25 +44,38 @@ def read_listed(cells: Cells, rules: CellRules, classes: list[str], where: str) 
     texts = {role: column for role, column in columns.items() if pa.types.is_string(column.type)}
     bracketed = any(_any(pc.match_substring_regex(column, OPENING)) for column in texts.values())
     delimiter = "" if bracketed else _delimiter(list(texts.values()), rules, where)
-    found: dict[str, tuple[Entries, Entries, str]] = {}
+    entries: dict[str, Entries] = {}
+    minus_one, how = NONE, ""
     for role, column in columns.items():
         known = classes or cells.class_names.get(cells.roles[role], [])
         if bracketed and role in texts:
             column = _bracket_lists(column, role, cells.origins)
         elif role in texts and (numbers := lists_in_text(column, known)) is not None:
             column = numbers
-        if pa.types.is_string(column.type):
-            found[role] = _of_texts(column, delimiter)
-        elif pa.types.is_integer(column.type):
-            found[role] = of_numbers(column, known)
-        elif pa.types.is_string(column.type.value_type):
-            found[role] = _of_lists(column), NONE, "lists in brackets" if role in texts else "lists of names"
+        if role == "labels":
+            how = _how(column, delimiter, from_text=role in texts)
+        if pa.types.is_integer(column.type):
+            entries[role] = of_numbers(column, known)
+        elif _is_list(column.type) and not pa.types.is_string(column.type.value_type):
+            entries[role], ignored, kind = of_number_lists(column, known, cells.origins, role)
+            minus_one, how = (ignored, kind) if role == "labels" else (minus_one, how)
         else:
-            found[role] = of_number_lists(column, known, cells.origins, role)
+            entries[role] = _of_lists(column) if _is_list(column.type) else _of_texts(column, delimiter)
+            entries[role] = of_digits(entries[role], known)
+        if role == "labels" and entries[role].names is known:
+            how += "; the numbers count in the listed classes"
         if role == "labels" and pa.types.is_string(column.type) and not classes:
-            _refuse_several_in_one(found[role][0].names, delimiter, rules, where)
-    _, minus_one, how = found.get("labels", (NONE, NONE, ""))
-    return Listed({role: entries for role, (entries, _, _) in found.items()}, minus_one, how)
+            _refuse_several_in_one(entries[role].names, delimiter, rules, where)
+    return Listed(entries, minus_one, how)
+
+
+def _how(column: pa.ChunkedArray, delimiter: str, from_text: bool) -> str:
+    """How the cells of a column of names or whole numbers are written."""
+    if _is_list(column.type):
+        return "lists in brackets" if from_text else "lists of names"
+    if pa.types.is_integer(column.type):
+        return "one number in each cell"
+    return f"names joined by {delimiter_shown(delimiter)}" if delimiter else "one name in each cell"
 
 
 def _refuse_several_in_one(names: list[str], delimiter: str, rules: CellRules, where: str) -> None:
@@ -136,10 +149,9 @@ def _delimiter(columns: list[pa.ChunkedArray], rules: CellRules, where: str) -> 
     return found[0] if found else ""
 
 
-def _of_texts(column: pa.ChunkedArray, delimiter: str) -> tuple[Entries, Entries, str]:
-    if not delimiter:
-        return _coded(np.arange(len(column)), column), NONE, "one name in each cell"
-    return _of_lists(pc.split_pattern(column, delimiter)), NONE, f"names joined by {delimiter_shown(delimiter)}"
+def _of_texts(column: pa.ChunkedArray, delimiter: str) -> Entries:
+    """Entries of texts, each of which is names joined by the delimiter, or one name without any."""
+    return _of_lists(pc.split_pattern(column, delimiter)) if delimiter else _coded(np.arange(len(column)), column)
 
 
 def _of_lists(column: pa.ChunkedArray) -> Entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from bmix.sources.label_cells.entries import NONE, Entries
 from bmix.support.errors import InputError
 
 _SIGNS = re.compile(r"[\s,;|/]+")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _HOT = {"0", "1", "-1", "0.0", "1.0", "-1.0"}
 
 
@@ -35,12 +37,12 @@ def of_number_lists(
         if len(classes) != length:
             raise _nameless(name, length, classes, origins)
         columns_M = np.arange(len(values_M)) % length
-        marked = [Entries(rows_M[values_M == value], columns_M[values_M == value], classes) for value in (1, -1)]
+        marked = [Entries(rows_M[values_M == value], columns_M[values_M == value], [*classes]) for value in (1, -1)]
         return marked[0], marked[1], f"lists of {length} values 0 and 1, in the order of the listed classes"
     if not (values_M % 1 == 0).all():
         row = rows_M[np.flatnonzero(values_M % 1 != 0)[0]]
         raise InputError(str(origins[row]), f"{name} holds {values_M[values_M % 1 != 0][0]}", "names", "write names")
-    return _named(rows_M, values_M.astype(np.int64), classes), NONE, "numbers of classes"
+    return _named(rows_M, values_M.astype(np.int64), classes), NONE, "lists of numbers"
 
 
 def lists_in_text(column: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArray | None:
@@ -65,17 +67,31 @@ def lists_in_text(column: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArra
     return pa.chunked_array([pa.array(lists, pa.list_(pa.float64())).take(encoded.indices)])
 
 
-def of_numbers(column: pa.ChunkedArray, classes: list[str]) -> tuple[Entries, Entries, str]:
-    """The labels in cells of one whole number each, none of -1, and how they were read."""
+def of_numbers(column: pa.ChunkedArray, classes: list[str]) -> Entries:
+    """The labels in cells of one whole number each."""
     rows_M = np.flatnonzero(np.asarray(column.is_valid()))
-    return _named(rows_M, np.asarray(column.drop_null(), np.int64), classes), NONE, "one number in each cell"
+    return _named(rows_M, np.asarray(column.drop_null(), np.int64), classes)
+
+
+def of_digits(entries: Entries, classes: list[str]) -> Entries:
+    """Names that are whole numbers, as the listed classes that they count; any other names as they are."""
+    numbers = entries.names if all(_DIGITS.fullmatch(name) for name in entries.names) else []
+    if not numbers or not _count([int(name) for name in numbers], classes):
+        return entries
+    codes = np.array([int(name) for name in numbers], np.int64)[entries.codes]
+    return Entries(entries.rows, codes, classes)
+
+
+def _count(numbers: Sequence[int], classes: list[str]) -> bool:
+    """Whether numbers count classes, from 0 on, and are the names of none."""
+    named = any(name.lstrip("-").isdecimal() for name in classes)
+    return bool(classes) and not named and all(0 <= number < len(classes) for number in numbers)
 
 
 def _named(rows_M: np.ndarray, values_M: np.ndarray, classes: list[str]) -> Entries:
     """The entries of whole numbers, which count in the listed classes where these are no numbers themselves."""
     codes_M, numbers = pd.factorize(values_M)
-    counted = bool(classes) and not any(name.lstrip("-").isdecimal() for name in classes)
-    if counted and all(0 <= number < len(classes) for number in numbers):
+    if _count(numbers.tolist(), classes):
         return Entries(rows_M, values_M, classes)
     return Entries(rows_M, codes_M.astype(np.int64), [str(number) for number in numbers])
 
