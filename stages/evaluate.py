@@ -40,7 +40,7 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
     torch.set_num_threads(params.training.threads)
     manifest = read_manifest(PREPARED)
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
-    record, verdicts = read_run(Path())
+    record, verdicts = read_run(Path(), manifest.classes)
     classifier = load_model(MODEL).to("cuda" if torch.cuda.is_available() else "cpu")
     evaluation = evaluate(
         predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bmix.support.errors import InputError, nearest, quoted
-from bmix.support.files import read_json, write_json, write_parquet
+from bmix.support.files import write_json, write_parquet
+from bmix.support.readers import Column, Made, read_json_file, read_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -25,6 +26,11 @@ SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
 FEATURES_FILE = "features.npy"
 """The path of every row where a data set holds features: (N, V, D), the rows in manifest order."""
+
+MANIFEST_COLUMNS = {
+    name: Column("texts" if name in ("labels", "ignore", TRUE) else "text") for name in (*COLUMNS, TRUE)
+}
+_MADE = Made.by_stage("the manifest that the stage prepare writes", "prepare")
 
 
 @dataclass(frozen=True)
@@ -132,21 +138,20 @@ def label_lists(labels_NK: np.ndarray, classes: list[str]) -> list[list[str]]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read `manifest.parquet` and `classes.json`; InputError where they are missing or not a manifest's."""
-    table, classes = folder / "manifest.parquet", folder / "classes.json"
-    for path in (table, classes):
-        if not path.is_file():
-            raise InputError(str(path), "no such file", "the output of the stage prepare", "run that stage: dvc repro")
-    try:
-        frame = pd.read_parquet(table)
-        names = read_json(classes)
-    except (OSError, ValueError) as error:
-        raise InputError(str(folder), f"not readable: {error}", "a manifest", "run the stage prepare again") from error
-    if frame.columns.tolist() not in (COLUMNS, [*COLUMNS, TRUE]):
-        raise InputError(
-            str(table), f"columns {', '.join(frame.columns)}", ", ".join(COLUMNS), "run the stage prepare again"
-        )
-    return Manifest(frame.assign(**{column: frame[column].map(list) for column in _lists_of(frame)}), names)
+    """Read `manifest.parquet` and `classes.json`; InputError where they are missing, damaged or not a manifest's."""
+    path = folder / "manifest.parquet"
+    frame = read_table(path, MANIFEST_COLUMNS, _MADE, optional=[TRUE])
+    classes = read_json_file(folder / "classes.json", _MADE)
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
+        _MADE.refuse(folder / "classes.json", "is not a list of names")
+    if len(set(classes)) < len(classes) or not classes:
+        found = f"{len(classes)} names, {len(set(classes))} of them distinct"
+        _MADE.refuse(folder / "classes.json", found, "names, each once")
+    manifest = Manifest(frame, classes)
+    for refuse in (_refuse_duplicate_ids, _refuse_bad_splits, _refuse_bad_paths):
+        refuse(frame, str(path))
+    _refuse_unknown_classes(manifest, str(path))
+    return manifest
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 from bmix.data.manifest import TRUE, Manifest, quoted, text_schema
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import replaced
+from bmix.support.readers import Column, Made, is_kind
 
 if TYPE_CHECKING:
     import pyarrow
 
 LABELS_FILE = "labels.parquet"
 COLUMNS = ["id", "given", "true"]
+_MADE = Made.by_stage("the labels that the stage noise writes", "noise")
 _ROWS_AT_ONCE = 2**16
 
 
@@ -75,14 +77,14 @@ def read_labels(folder: Path, manifest: Manifest) -> tuple[list[str], np.ndarray
     Raises InputError where the file is missing or unreadable, its ids are not the manifest's training ids in order, or
     it names a class that is not the manifest's.
     """
+    import pyarrow
     from pyarrow import parquet
 
     path = folder / LABELS_FILE
     if not path.is_file():
-        raise InputError(str(path), "no such file", "the output of the stage noise", "run that stage: dvc repro")
+        _MADE.refuse(path, "no such file")
     try:
-        if missing := [name for name in COLUMNS if name not in parquet.read_schema(path).names]:
-            raise InputError(str(path), f"no column {quoted(missing)}", quoted(COLUMNS), "run the stage noise again")
+        _refuse_other_columns(parquet.read_schema(path), path)
         with parquet.ParquetFile(path, read_dictionary=[f"{name}.list.element" for name in COLUMNS[1:]]) as file:
             ids = file.read(["id"])["id"].to_pylist()
             _refuse_other_ids(ids, manifest, path)
@@ -90,27 +92,35 @@ def read_labels(folder: Path, manifest: Manifest) -> tuple[list[str], np.ndarray
             low = unknown = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=COLUMNS[1:]):
                 rows = slice(low, low := low + len(batch))
+                if batch["given"].null_count:
+                    _MADE.refuse(path, "given is null in a row", "a list of class names in each")
                 unknown += batch["true"].null_count
                 _mark(given_NK[rows], batch["given"], manifest.classes, path)
                 _mark(true_NK[rows], batch["true"], manifest.classes, path)
     except InputError:
         raise
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), f"not readable: {error}", "labels by image", "run the stage noise again") from error
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError) as error:
+        _MADE.refuse(path, f"not readable: {' '.join(str(error).split())[:200]}")
     if 0 < unknown < len(ids):
-        raise InputError(str(path), "true is null in some rows", "in all or in none", "run the stage noise again")
+        _MADE.refuse(path, "true is null in some rows", "in all or in none")
     return ids, given_NK, None if unknown == len(ids) else true_NK
+
+
+def _refuse_other_columns(schema: pyarrow.Schema, path: Path) -> None:
+    if missing := [name for name in COLUMNS if name not in schema.names]:
+        _MADE.refuse(path, f"no column {quoted(missing)}", quoted(COLUMNS))
+    for name in COLUMNS:
+        column = Column("text" if name == "id" else "texts")
+        if schema.names.count(name) > 1 or not is_kind(schema.field(name).type, column.kind):
+            found = f"{schema.names.count(name)} column {name} of {schema.field(name).type}"
+            _MADE.refuse(path, found, f"one, with {column.told} in each row")
 
 
 def _refuse_other_ids(ids: list[str], manifest: Manifest, path: Path) -> None:
     expected = manifest.ids("train")
     if ids != expected:
-        raise InputError(
-            str(path),
-            f"{len(ids)} ids that are not the manifest's {len(expected)} training ids in its order",
-            "labels that were made from this manifest",
-            "run the stage noise again",
-        )
+        found = f"{len(ids)} ids that are not the manifest's {len(expected)} training ids in its order"
+        _MADE.refuse(path, found, "labels that were made from this manifest")
 
 
 def _names(labels_NK: np.ndarray, classes: list[str]) -> pyarrow.ListArray:

@@ -11,32 +11,93 @@ from bmix.data.manifest import Manifest, quoted
 from bmix.data.stores import open_store
 from bmix.evaluation.predict import predict_confidence
 from bmix.evaluation.results import TrainingTables
+from bmix.evaluation.verdicts import VERDICTS
 from bmix.models.store import Classifier
-from bmix.support.errors import InputError
-from bmix.support.files import read_json
+from bmix.support.errors import InputError, listed
+from bmix.support.readers import Column, Made, read_object, read_table
+
+_SHARE = Column("number", 0, 1, nan=True)
+_MADE = Made.by_stage("an output of the stage train", "train")
+
+HISTORY = {
+    "epoch": Column("whole", 1),
+    "phase": Column("text", among=("warmup", "managed", "plain")),
+    "learning_rate": Column("number", 0),
+    "train_loss": Column("number", nan=True),
+    "given_loss": Column("number", nan=True),
+    "val_map": _SHARE,
+    **{f"{name}{of}": _SHARE for of in ("", "_positives") for name in VERDICTS},
+}
+SAMPLER = {
+    "epoch": Column("whole", 1),
+    **{name: Column("number", 0) for name in ("minimum", "p10", "median", "p90", "maximum", "effective_size")},
+}
+PARAMETERS = [f"{name}_{component}" for name in ("mean", "variance", "weight") for component in (0, 1)]
+MIXTURES = {
+    "epoch": Column("whole", 1),
+    "class": Column("text"),
+    "given": Column("whole", 0, 1),
+    "count": Column("whole", 0),
+    "degenerate": Column("flag"),
+    **{name: Column("number", float("-inf") if name in PARAMETERS[:2] else 0, nan=True) for name in PARAMETERS},
+    "histogram": Column("wholes", 0, length=60),
+}
+VERDICT_COLUMNS = {
+    "id": Column("text"),
+    "class": Column("text"),
+    "given": Column("whole", 0, 1),
+    "p_clean": Column("number", 0, 1),
+    "verdict": Column("text", among=tuple(VERDICTS)),
+    "label": Column("whole", 0, 1),
+    "weight": Column("number", 0, 1),
+}
+_SUMMARY = {
+    "managed": ("true or false", lambda value: isinstance(value, bool)),
+    "epsilon": ("a number from 0.5 to 1", lambda value: type(value) in (int, float) and 0.5 <= value <= 1),
+}
 
 Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def read_run(folder: Path) -> tuple[TrainingTables, pd.DataFrame]:
+def read_run(folder: Path, classes: list[str]) -> tuple[TrainingTables, pd.DataFrame]:
     """The record of a run and its verdicts, from the files that the stage train wrote into `folder`.
 
-    Raises InputError for a file that is missing.
+    Raises InputError, with the row or key, for a file that is missing, damaged, or holds what train does not write.
     """
-    for name in ("history.csv", "mixtures.parquet", "sampler.csv", "verdicts.json", "verdicts.parquet"):
-        if not (folder / name).is_file():
-            raise InputError(
-                str(folder / name), "no such file", "an output of the stage train", "run that stage: dvc repro"
-            )
-    summary = read_json(folder / "verdicts.json")
+    summary = read_object(folder / "verdicts.json", _SUMMARY, _MADE)
+    history = _of_epochs(folder / "history.csv", HISTORY)
     record = TrainingTables(
-        history=pd.read_csv(folder / "history.csv"),
-        mixtures=pd.read_parquet(folder / "mixtures.parquet"),
-        sampler=pd.read_csv(folder / "sampler.csv"),
+        history=history,
+        mixtures=_read_mixtures(folder / "mixtures.parquet", classes),
+        sampler=_of_epochs(folder / "sampler.csv", SAMPLER, len(history)),
         managed=summary["managed"],
         epsilon=summary["epsilon"],
     )
-    return record, pd.read_parquet(folder / "verdicts.parquet")
+    return record, read_table(folder / "verdicts.parquet", VERDICT_COLUMNS, _MADE)
+
+
+def _of_epochs(path: Path, columns: dict[str, Column], epochs: int | None = None) -> pd.DataFrame:
+    """A table with a row for each epoch from 1 on, and for `epochs` of them."""
+    table = read_table(path, columns, _MADE)
+    expected = range(1, (len(table) if epochs is None else epochs) + 1)
+    if not len(table) or table["epoch"].tolist() != list(expected):
+        _MADE.refuse(
+            path, f"rows of the epochs {listed(map(str, table['epoch'])) or 'none'}", "each epoch once, from 1 on"
+        )
+    return table
+
+
+def _read_mixtures(path: Path, classes: list[str]) -> pd.DataFrame:
+    """mixtures.parquet: empty, or with a row for each class and given value in its last epoch."""
+    table = read_table(path, MIXTURES, _MADE)
+    last = table[table["epoch"] == table["epoch"].max()] if len(table) else table
+    found = list(zip(last["class"], last["given"], strict=True))
+    expected = {(name, given) for name in classes for given in (0, 1)}
+    if found and (len(found) != len(expected) or set(found) != expected):
+        _MADE.refuse(
+            path, f"{len(found)} rows of the last epoch", f"one for each of {len(expected)} classes and given values"
+        )
+    return table
 
 
 def measured_splits(manifest: Manifest, split: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,8 +20,9 @@ from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
 from bmix.models.registry import BACKBONES, HEADS, is_backbone
 from bmix.models.weights import load_state, read_weights
-from bmix.support.errors import InputError
-from bmix.support.files import read_json, replaced, write_json
+from bmix.support.errors import InputError, listed
+from bmix.support.files import replaced, write_json
+from bmix.support.readers import Made, read_json_file, shown
 
 Picture = Image.Image | str | Path
 
@@ -218,13 +218,10 @@ def load_classifier(folder: Path) -> Classifier:
 
 
 def _read_spec(path: Path) -> ClassifierSpec:
-    remedy = "give a folder that bmix wrote a model to, such as models/final, or train again"
-    try:
-        content = read_json(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(str(path), "no such file", "the model's description", remedy) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(str(path), f"not readable as JSON ({error})", "the model's description", remedy) from error
+    made = Made(
+        "the model's description", "give a folder that bmix wrote a model to, such as models/final, or train again"
+    )
+    content = read_json_file(path, made)
     rules = {
         "backbone": (f"one of {', '.join(BACKBONES)}, timm/NAME", is_backbone),
         "head": (f"one of {', '.join(HEADS)}", lambda value: value in HEADS),
@@ -246,11 +243,11 @@ def _read_spec(path: Path) -> ClassifierSpec:
     later = {"queries": 0, "features": None, **{field.name: field.default for field in fields(ClassifierSpec)[8:]}}
     content = later | content if isinstance(content, dict) else content
     if not isinstance(content, dict) or set(content) != set(rules):
-        found = f"keys {', '.join(sorted(content))}" if isinstance(content, dict) else type(content).__name__
-        raise InputError(str(path), found, f"the keys {', '.join(rules)}", remedy)
+        found = f"keys {listed(sorted(content), 20)}" if isinstance(content, dict) else type(content).__name__
+        made.refuse(path, found, f"the keys {', '.join(rules)}")
     for key, (expected, fits) in rules.items():
         if not fits(content[key]):
-            raise InputError(str(path), f"{key} is {content[key]!r}", expected, remedy)
+            made.refuse(path, f"{key} is {shown(content[key])}", expected)
     sequences = {key: tuple(content[key]) for key in ("classes", "mean", "std")}
     return ClassifierSpec(**{**content, **sequences})
 

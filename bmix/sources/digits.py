@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bmix.randomness import numpy_generator
 from bmix.support.errors import InputError
 from bmix.support.files import replaced_folder
+from bmix.support.yaml_text import parse_yaml
 
 CLASSES = [str(digit) for digit in range(10)]
 BALANCED = "test-balanced"
@@ -78,7 +79,7 @@ def check_recipe(path: Path) -> Recipe:
     """Read and check a recipe; InputError names the file, each key that is wrong, and what it holds."""
     remedy = "correct it; data/digits/scenes.yaml is a recipe that works"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
         return Recipe.model_validate(content)
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the recipe of the scenes", "correct data.path") from error

@@ -27,7 +27,8 @@ class InputError(ValueError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that is spelt most alike, as ' Did you mean "x"?', or '' where none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    # What takes as long as the square of its length is done for names, not for whole files.
+    close = difflib.get_close_matches(name[: 2 * LONGEST_NAME], list(known), n=1, cutoff=0.5)
     return f' Did you mean "{close[0]}"?' if close else ""
 
 

@@ -11,6 +11,13 @@ from typing import Any, ClassVar
 
 import yaml
 
+MOST_UNFOLDED = 1_000_000
+"""Values of a text with aliases: a few lines of them can stand for more than any memory holds."""
+
+MOST_NESTED = 100
+_STEEP = re.compile(rf"^ {{{MOST_NESTED}}}|([-?:]\s+){{{MOST_NESTED}}}", re.MULTILINE)
+_STEEP_BYTES = re.compile(_STEEP.pattern.encode(), re.MULTILINE)
+
 # libyaml's loader is as safe as the other and ten times as fast, which the look at a large dvc.lock needs.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -28,7 +35,7 @@ class _Loader(_SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is duplicated", key.start_mark)
             seen.add(str(key.value))
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -48,8 +55,50 @@ _Loader.add_constructor(_INT, _construct_int)
 
 
 def parse_yaml(text: str | bytes) -> Any:
-    """The content of a YAML text; yaml.YAMLError where it is none, or where a mapping holds a key twice.
+    """The content of a YAML text; yaml.YAMLError if it is not YAML, or if a mapping holds a key twice.
 
-    ValueError for bytes that are no text, text that is no Unicode, and a number that is none, such as a 13th month.
+    And for a value that is not of its tag, for nesting deeper than MOST_NESTED, and for aliases that unfold without end
+    or to more than MOST_UNFOLDED values. ValueError for bytes that are no text, and text that is not Unicode.
     """
-    return yaml.load(text, Loader=_Loader)
+    _refuse_deep(text)
+    try:
+        content = yaml.load(text, Loader=_Loader)
+        # Marks of anchors, without which nothing is shared.
+        if ("&" if isinstance(text, str) else b"&") in text and _unfolded(content, {}) > MOST_UNFOLDED:  # type: ignore[operator]
+            raise yaml.YAMLError("aliases unfold to too many values")
+    except RecursionError as error:
+        raise yaml.YAMLError("an alias stands for what holds it") from error
+    except UnicodeError:
+        raise
+    except (ValueError, AttributeError, TypeError, LookupError, OverflowError) as error:
+        # What the constructors of tags meet in values that are not of their kind.
+        raise yaml.YAMLError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    return content
+
+
+def _refuse_deep(text: str | bytes) -> None:
+    """YAMLError for deep nesting, which ends libyaml's loader, and the process with it, by a full stack."""
+    opened = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    steep = _STEEP.search(text) if isinstance(text, str) else _STEEP_BYTES.search(text)
+    if opened <= MOST_NESTED and not steep:
+        return
+    depth = 0
+    # Events come one by one, without a stack.
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_NESTED:
+            raise yaml.YAMLError(f"is nested more than {MOST_NESTED} deep")
+
+
+def _unfolded(value: Any, known: dict[int, int]) -> int:
+    """How many values there are, those that are shared counted as often as they stand; RecursionError for a circle."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        # While it is looked at, whoever meets it again is within it.
+        known[id(value)] = -1
+        parts = value if isinstance(value, list) else [*value.keys(), *value.values()]
+        known[id(value)] = 1 + sum(_unfolded(part, known) for part in parts)
+    if known[id(value)] < 0:
+        raise RecursionError
+    return known[id(value)]

@@ -95,7 +95,7 @@ class _Unfinished:
             with claimed(folder):
                 last = _epochs(folder)[-1]
                 return cls(folder, _number(last), last.stat().st_mtime_ns, dict(read_json(folder / IDENTITY)))
-        except (OSError, ValueError, LookupError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
 

@@ -49,7 +49,7 @@ def _told(name: str, parts: Mapping[str, Any]) -> str:
     if name not in parts:
         return "absent"
     digest = name.startswith(("input ", "code "))
-    return parts[name][:8] if digest else json.dumps(parts[name], ensure_ascii=False)
+    return str(parts[name])[:8] if digest else json.dumps(parts[name], ensure_ascii=False)
 
 
 def _files(places: Iterable[Path], pattern: str) -> list[Path]:

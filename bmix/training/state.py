@@ -11,12 +11,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from bmix.support.errors import InputError
-from bmix.support.files import read_json, replaced, write_text
-from bmix.training.epoch_tables import EpochTables
+from bmix.support.files import replaced, write_text
+from bmix.support.readers import Made, read_object
+from bmix.training.epoch_tables import HISTORY_COLUMNS, MIXTURE_COLUMNS, SAMPLER_COLUMNS, EpochTables
 from bmix.training.loop import Trainer
 
 SCHEMA = 2
+_MADE = Made(
+    "the state of a run",
+    "a checkpoint: remove the folder and start again; models/warmup: dvc repro --force --single-item warmup",
+)
 STATE_FILES = MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
 
 
@@ -44,12 +48,10 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 
 def load_state(trainer: Trainer, folder: Path) -> None:
-    """Go on from what `save_state` wrote; InputError where it is incomplete, corrupt or of another schema."""
+    """Go on from what `save_state` wrote; InputError where it is incomplete, damaged, of another run or schema."""
+    records = _read_records(folder / RECORDS, trainer.plan.epochs)
+    weights, tensors = _read_tensors(folder / MODEL), _read_tensors(folder / STATE)
     try:
-        records = read_json(folder / RECORDS)
-        weights, tensors = load_file(folder / MODEL), load_file(folder / STATE)
-        if records["schema"] != SCHEMA:
-            raise KeyError(f"schema {records['schema']}, this version writes {SCHEMA}")
         trainer.classifier.network.load_state_dict(weights)
         _load_optimizer(trainer.engine.optimizer, tensors)
         recipe_state = {name.removeprefix("recipe."): v for name, v in tensors.items() if name.startswith("recipe.")}
@@ -57,15 +59,38 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         trainer.engine.load_state(records["engine"])
         if trainer.engine.average is not None:
             trainer.engine.average.load_state(tensors)
-        trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"])
-        trainer.epoch = records["epoch"]
-    except (OSError, KeyError, RuntimeError, SafetensorError, ValueError) as error:
-        raise InputError(
-            str(folder),
-            f"no usable training state ({' '.join(str(error).split())[:200]})",
-            f"{MODEL}, {STATE} and {RECORDS} of one run",
-            "a checkpoint: remove the folder and start again; models/warmup: dvc repro --force --single-item warmup",
-        ) from error
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        _MADE.refuse(folder, f"does not fit this run ({' '.join(str(error).split())[:200]})")
+    trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"])
+    trainer.epoch = records["epoch"]
+
+
+def _read_records(path: Path, epochs: int) -> dict[str, Any]:
+    """What `save_state` wrote as JSON, of a run of `epochs` epochs."""
+
+    def is_rows(value: Any, columns: list[str]) -> bool:
+        return isinstance(value, list) and all(isinstance(row, dict) and set(row) == set(columns) for row in value)
+
+    rules = {
+        "schema": (f"{SCHEMA}, which this version writes", lambda value: value == SCHEMA),
+        "epoch": (f"a whole number to {epochs}", lambda value: type(value) is int and 0 <= value <= epochs),
+        "engine": ("the state of the loss's scale", lambda value: isinstance(value, dict)),
+        "history": ("the rows of history.csv", lambda value: is_rows(value, HISTORY_COLUMNS)),
+        "mixtures": ("the rows of mixtures.parquet", lambda value: is_rows(value, MIXTURE_COLUMNS)),
+        "sampler": ("the rows of sampler.csv", lambda value: is_rows(value, SAMPLER_COLUMNS)),
+    }
+    records = read_object(path, rules, _MADE)
+    for name in ("history", "sampler"):
+        if len(records[name]) != records["epoch"]:
+            _MADE.refuse(path, f"{name} has {len(records[name])} rows, and {records['epoch']} epochs are done")
+    return records
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        _MADE.refuse(path, f"cannot be read: {' '.join(str(error).split())[:200]}")
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bmix.support.errors import InputError
 from bmix.support.yaml_text import parse_yaml
 from bmix.workspace.pipeline_file import lasting_stages
@@ -33,8 +35,22 @@ def file_digest(*paths: Path) -> str:
 
 
 def load_yaml(path: Path) -> Any:
-    """The content of a YAML file as it stands, unchecked."""
-    return parse_yaml(path.read_bytes())
+    """The content of a YAML file as it stands, unchecked; InputError if it is not YAML."""
+    try:
+        return parse_yaml(path.read_bytes())
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        remedy = f"correct it, or have the last good one back: git checkout {path}"
+        raise InputError(str(path), f"not readable as YAML: {reason}", "valid YAML in UTF-8", remedy) from error
+
+
+def locked_entries(path: Path = LOCK_FILE) -> dict[str, dict[str, Any]]:
+    """What DVC locked of each stage that has run, as it stands; empty where there is no lock file. InputError."""
+    content = load_yaml(path) if path.exists() else {}
+    stages = content.get("stages", {}) if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
+        raise InputError(str(path), "is not what DVC writes", "what DVC locked of every stage", f"git checkout {path}")
+    return stages
 
 
 def locked_stages(path: Path = LOCK_FILE) -> dict[str, dict[str, Any]]:
@@ -44,11 +60,9 @@ def locked_stages(path: Path = LOCK_FILE) -> dict[str, dict[str, Any]]:
     stage has not run yet.
     """
     remedy = "run `dvc repro`, which runs what is missing"
-    try:
-        stages = load_yaml(path)["stages"]
-    except FileNotFoundError as error:
-        raise InputError(str(path), "no such file", "what DVC locked of every stage", remedy) from error
-    lasting = lasting_stages()
+    if not path.exists():
+        raise InputError(str(path), "no such file", "what DVC locked of every stage", remedy)
+    stages, lasting = locked_entries(path), lasting_stages()
     if missing := [name for name in lasting if name not in stages]:
         raise InputError(str(path), f"holds no stage {', '.join(missing)}", f"the stages {', '.join(lasting)}", remedy)
     return {name: stages[name] for name in lasting}

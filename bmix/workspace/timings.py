@@ -9,11 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import yaml
-
 from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
-from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, load_yaml
+from bmix.workspace.locked import PARAMS_FILE, digest, load_yaml, locked_entries
 from bmix.workspace.pipeline_file import lasting_stages
 
 TIMINGS = Path(".bmix/timings")
@@ -46,7 +44,7 @@ def stage_timing(stage: str) -> Iterator[None]:
         status = "interrupted"
         raise
     finally:
-        epochs = read_json(timing)["epochs"] if timing.exists() else []
+        epochs = (_read(timing) or {}).get("epochs", [])
         seconds = round(perf_counter() - start, 3)
         content = {"started": started.isoformat(), "seconds": seconds, "status": status, "epochs": epochs}
         # A disk that is full must not hide the error that says so.
@@ -63,6 +61,8 @@ def failure_noted(stage: str, replace: bool = False) -> Iterator[None]:
     except (KeyboardInterrupt, Exception) as error:
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         message = "interrupted" if isinstance(error, KeyboardInterrupt) else message
+        # Names of files may hold bytes that are not text.
+        message = message.encode("utf-8", "backslashreplace").decode()
         if replace or not failure.exists():
             with suppress(OSError):
                 write_json(failure, {"stage": stage, "message": message, "retry": can_pass_on_second_try(error)})
@@ -90,9 +90,9 @@ def stage_situation(stage: str) -> str | None:
     """
     try:
         params = load_yaml(PARAMS_FILE)
-        locked = load_yaml(LOCK_FILE).get("stages", {}) if LOCK_FILE.exists() else {}
+        locked = locked_entries()
         stages = lasting_stages()
-    except (OSError, yaml.YAMLError, InputError):
+    except (OSError, InputError):
         return None
     before = stages[: stages.index(stage)] if stage in stages else stages
     return digest([params, [locked.get(name) for name in before]])
@@ -100,9 +100,16 @@ def stage_situation(stage: str) -> str | None:
 
 def read_timing(stage: str) -> dict[str, Any] | None:
     """The timing of the run that made the stage's present outputs; None where they were cached or restored."""
-    path = TIMINGS / f"{stage}.json"
-    if not path.exists():
+    timing = _read(TIMINGS / f"{stage}.json") or {}
+    if timing.get("status") != "finished" or not isinstance(timing.get("epochs"), list):
         return None
-    timing: dict[str, Any] = read_json(path)
-    made_these = timing["status"] == "finished" and timing["situation"] in {stage_situation(stage)} - {None}
-    return timing if made_these else None
+    return timing if timing.get("situation") in {stage_situation(stage)} - {None} else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A note of ours; None where there is none that can be read, since no result depends on it."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

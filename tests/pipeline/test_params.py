@@ -167,7 +167,7 @@ def test_numbers_and_truths_are_those_of_yaml_1_2_as_dvc_reads_them() -> None:
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("data:\n  seed: 0\n  path: x\n  seed: 1\n")
-    with pytest.raises(InputError, match=r"seed stands there twice.*line 4"):
+    with pytest.raises(InputError, match=r"seed is duplicated.*line 4"):
         load_params(path)
 
 

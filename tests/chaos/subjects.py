@@ -1,0 +1,323 @@
+"""Everything that bmix reads, each with files to damage and the call that reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from bmix.data.manifest import read_manifest
+from bmix.data.noisy import read_labels
+from bmix.evaluation.results import class_table, metrics_of, summary
+from bmix.figures import training as figures
+from bmix.figures.report import render_report
+from bmix.models.backbones import build_classifier
+from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.weights import load_state as load_weights
+from bmix.models.weights import read_weights
+from bmix.noise.matrix import read_matrix
+from bmix.params import load_params
+from bmix.pipeline.checks import edited_params
+from bmix.pipeline.data_check import check_data
+from bmix.sources.digits import check_recipe
+from bmix.training.checkpoint import Checkpoints
+from bmix.training.identity import RunIdentity
+from bmix.training.run import advance, build_trainer, write_outputs
+from bmix.training.state import load_state, save_state
+from bmix.workspace.pipeline_file import declared, output_names
+from stages import evaluate, noise, prepare
+from tests.helpers.coco import write_coco
+from tests.helpers.deepfashion import write_benchmark, write_fine
+from tests.helpers.features import arrays, table, write_npz
+from tests.helpers.folder import write_folder
+from tests.helpers.tiny import REPOSITORY, write_params, write_table, write_voc
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`build` makes the files in the current folder and gives those to damage; `read` reads them there.
+
+    slow: reading draws or trains, which takes a second.
+    """
+
+    name: str
+    build: Callable[[], list[Path]]
+    read: Callable[[], object]
+    slow: bool = False
+
+
+TABLE_CLASSES = ("bird", "cat", "dog", "fish")
+SUBJECTS: dict[str, Subject] = {}
+
+
+def _subject(name: str, read: Callable[[], object], slow: bool = False) -> Callable[[Callable[[], list[Path]]], None]:
+    def add(build: Callable[[], list[Path]]) -> None:
+        SUBJECTS[name] = Subject(name, build, read, slow)
+
+    return add
+
+
+def _check() -> object:
+    return check_data(load_params())
+
+
+def _files(folder: str, *suffixes: str) -> list[Path]:
+    return sorted(path for path in Path(folder).rglob("*") if path.suffix in suffixes)
+
+
+# Sources.
+
+
+def _source(source: str, path: str, root: str, *edits: str) -> None:
+    write_params(Path(), f"data.source={source}", f"data.path={path}", f"data.root={root}", "noise.kind=none", *edits)
+    matrix = Path("data/noise/confusions.csv")
+    matrix.parent.mkdir(parents=True)
+    matrix.write_bytes((REPOSITORY / matrix).read_bytes())
+
+
+def _table(name: str, write: Callable[[pd.DataFrame, Path], None]) -> None:
+    """A subject for one form of table, of 24 rows with path, labels (lists) and split."""
+    path = Path(name.rpartition(" ")[2])
+
+    @_subject(f"table {name}", _check)
+    def build() -> list[Path]:
+        frame = pd.read_parquet(write_table(Path(), images=24, name="whole.parquet"))
+        write(frame, path)
+        _source("table", str(path), "images")
+        return [path]
+
+
+def _joined(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(labels=frame["labels"].map(";".join))
+
+
+def _brackets(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(labels=frame["labels"].map(lambda names: json.dumps(list(names))))
+
+
+def _columns(frame: pd.DataFrame) -> pd.DataFrame:
+    cells = {name: frame["labels"].map(lambda names, name=name: int(name in names)) for name in TABLE_CLASSES}
+    return frame.drop(columns="labels").assign(**cells)
+
+
+_table("of names joined.csv", lambda frame, path: _joined(frame).to_csv(path, index=False))
+_table("of names joined.tsv", lambda frame, path: _joined(frame).to_csv(path, index=False, sep="\t"))
+_table("of lists brackets.csv", lambda frame, path: _brackets(frame).to_csv(path, index=False))
+_table("of cells columns.csv", lambda frame, path: _columns(frame).to_csv(path, index=False))
+_table("of lists lists.jsonl", lambda frame, path: frame.to_json(path, orient="records", lines=True))
+_table("of lists lists.parquet", lambda frame, path: frame.to_parquet(path, index=False))
+_table("of cells columns.parquet", lambda frame, path: _columns(frame).to_parquet(path, index=False))
+
+
+@_subject("table with pictures", _check)
+def _build_table() -> list[Path]:
+    write_table(Path(), images=24)
+    _source("table", "labels.csv", "images")
+    return [Path("labels.csv"), *_files("images", ".jpg", ".png")]
+
+
+@_subject("features npz", _check)
+def _build_npz() -> list[Path]:
+    _source("features", "set.npz", ".", "model.backbone=identity", "model.head=mlp")
+    return [write_npz(Path("set.npz"), arrays(rows=20))]
+
+
+@_subject("features parquet", _check)
+def _build_parquet() -> list[Path]:
+    _source("features", "set.parquet", ".", "model.backbone=identity", "model.head=mlp")
+    table(rows=20, views=1).to_parquet("set.parquet", index=False)
+    return [Path("set.parquet")]
+
+
+@_subject("coco", _check)
+def _build_coco() -> list[Path]:
+    write_coco(Path(), {"train2017": 16, "val2017": 8})
+    _source("coco", "annotations", ".", "evaluate.split=val")
+    return _files("annotations", ".json")
+
+
+@_subject("voc", _check)
+def _build_voc() -> list[Path]:
+    write_voc(Path(), train=20, val=20)
+    _source("voc", "VOCdevkit/VOC2007", "VOCdevkit/VOC2007", "evaluate.split=val")
+    return [*_files("VOCdevkit", ".xml")[:8], *_files("VOCdevkit/VOC2007/ImageSets", ".txt")]
+
+
+@_subject("folder", _check)
+def _build_folder() -> list[Path]:
+    write_folder(Path("pictures"), images=18)
+    _source("folder", "pictures", "pictures")
+    return _files("pictures", ".png")
+
+
+@_subject("deepfashion benchmark", _check)
+def _build_benchmark() -> list[Path]:
+    write_benchmark(Path(), images=12)
+    _source("deepfashion", ".", ".")
+    return [*_files("Anno", ".txt"), *_files("Eval", ".txt")]
+
+
+@_subject("deepfashion fine", _check)
+def _build_fine() -> list[Path]:
+    write_fine(Path(), images=12)
+    _source("deepfashion", ".", ".")
+    return _files("Anno_fine", ".txt")
+
+
+@_subject("digits recipe", lambda: check_recipe(Path("scenes.yaml")))
+def _build_recipe() -> list[Path]:
+    Path("scenes.yaml").write_bytes((REPOSITORY / "data/digits/scenes.yaml").read_bytes())
+    return [Path("scenes.yaml")]
+
+
+# Params and the pipeline's own files.
+
+
+@_subject("params", load_params)
+def _build_params() -> list[Path]:
+    return [write_params(Path())]
+
+
+@_subject("preset", lambda: edited_params(["mine"]))
+def _build_preset() -> list[Path]:
+    write_params(Path())
+    Path("params").mkdir()
+    Path("params/mine.yaml").write_bytes((REPOSITORY / "params/paper-coco.yaml").read_bytes())
+    return [Path("params/mine.yaml")]
+
+
+@_subject("dvc.yaml", lambda: (output_names(), declared("train", {})))
+def _build_pipeline_file() -> list[Path]:
+    write_params(Path())
+    return [Path("dvc.yaml")]
+
+
+@_subject("noise matrix", lambda: read_matrix(Path("matrix.csv"), ["a", "b", "c"]))
+def _build_matrix() -> list[Path]:
+    Path("matrix.csv").write_text("class,a,b,c\na,0.8,0.2,0\nb,0,1,0\nc,0.1,0.1,0.8\n")
+    return [Path("matrix.csv")]
+
+
+# Models.
+
+
+def _classifier() -> Classifier:
+    names = ["a", "b", "c"]
+    network = build_classifier("small", "linear", len(names), "none", seed=0)
+    return Classifier(network, ClassifierSpec.of("small", "linear", 16, names))
+
+
+def _weights(name: str) -> Callable[[], object]:
+    return lambda: load_weights(_classifier().network, read_weights(Path(name)), name)
+
+
+@_subject("weights pth", _weights("w.pth"))
+def _build_pth() -> list[Path]:
+    torch.save(_classifier().network.state_dict(), "w.pth")
+    return [Path("w.pth")]
+
+
+@_subject("weights safetensors", _weights("w.safetensors"))
+def _build_safetensors() -> list[Path]:
+    save_file(_classifier().network.state_dict(), "w.safetensors")
+    return [Path("w.safetensors")]
+
+
+@_subject("model", lambda: load_classifier(Path("model")))
+def _build_model() -> list[Path]:
+    Path("model").mkdir()
+    save_classifier(_classifier(), Path("model"))
+    # The description, which people edit, more often than the weights.
+    return [*_files("model", ".json") * 6, *_files("model", ".safetensors")]
+
+
+# A run of features, which is prepared, trained and measured within a second.
+
+
+def _build_run(until: int = 3) -> None:
+    _source(
+        "features", "set.npz", ".", "model.backbone=identity", "data.jitter=0.5", "noise.kind=mislabel",
+        "noise.rate=0.2", "training.epochs=3", "training.warmup_epochs=1", "training.batch_size=16",
+        "training.threads=1", "evaluate.many=20", "evaluate.medium=10",
+    )  # fmt: skip
+    write_npz(Path("set.npz"), arrays(rows=60, views=1))
+    prepare.main()
+    noise.main()
+    trainer = _trainer()
+    advance(trainer, until)
+    save_state(trainer, Path("checkpoint/epoch-00001"))
+    write_outputs(trainer, trainer.close(), Path())
+
+
+def _trainer():
+    manifest = read_manifest(Path("data/prepared"))
+    _, given_NK, _ = read_labels(Path("data/noisy"), manifest)
+    return build_trainer(load_params(), manifest, given_NK)
+
+
+def _measure() -> object:
+    evaluation, _ = evaluate.measure(load_params())
+    return metrics_of(evaluation), summary(evaluation), class_table(evaluation), render_report(evaluation, Path(), [])
+
+
+def _draw() -> object:
+    evaluation, _ = evaluate.measure(load_params())
+    drawn = (figures.learning_curves, figures.verdict_shares_by_epoch, figures.mixtures, figures.sampler)
+    return [draw(evaluation, Path("drawn.png")) for draw in drawn]
+
+
+@_subject("evaluate", _measure)
+def _build_evaluation() -> list[Path]:
+    _build_run()
+    names = ["history.csv", "mixtures.parquet", "sampler.csv", "verdicts.json", "verdicts.parquet"]
+    prepared = ["manifest.parquet", "classes.json", "facts.json"]
+    return [
+        *map(Path, names),
+        *(Path("data/prepared") / name for name in prepared),
+        *_files("data/noisy", ".json", ".parquet"),
+    ]
+
+
+@_subject("evaluate, drawn", _draw, slow=True)
+def _build_drawing() -> list[Path]:
+    _build_run()
+    return [Path(name) for name in ("history.csv", "mixtures.parquet", "sampler.csv")]
+
+
+@_subject("training's inputs", lambda: advance(_trainer(), 1), slow=True)
+def _build_inputs() -> list[Path]:
+    _build_run()
+    return [
+        *_files("data/prepared", ".parquet", ".npy"),
+        Path("data/prepared/classes.json"),
+        *_files("data/noisy", ".parquet"),
+    ]
+
+
+def _resume() -> object:
+    trainer = _trainer()
+    load_state(trainer, Path("checkpoint/epoch-00001"))
+    return trainer
+
+
+@_subject("checkpoint", _resume)
+def _build_checkpoint() -> list[Path]:
+    _build_run(until=2)
+    return [*_files("checkpoint", ".json") * 2, *_files("checkpoint", ".safetensors")]
+
+
+def _other_run() -> object:
+    return Checkpoints(Path("home"), "train", RunIdentity({"seed": 1})).other_run()
+
+
+@_subject("another run's identity", _other_run)
+def _build_identity() -> list[Path]:
+    folder = Path("home/train-0/epoch-00001")
+    folder.mkdir(parents=True)
+    Path("home/train-0/run.json").write_text('{"seed": 0, "input a": "0123456789abcdef", "training.epochs": 3}')
+    return [Path("home/train-0/run.json")]
