@@ -200,7 +200,7 @@ def test_a_missing_or_foreign_manifest_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     write_manifest(small(), tmp_path)
     small().frame.drop(columns="ignore").to_parquet(tmp_path / "manifest.parquet")
-    with pytest.raises(InputError, match="columns id, path, split, labels, digest"):
+    with pytest.raises(InputError, match='no column "ignore"'):
         read_manifest(tmp_path)
     (tmp_path / "manifest.parquet").write_bytes(b"no parquet")
     with pytest.raises(InputError, match="not readable"):
