@@ -223,8 +223,11 @@ def _read_spec(path: Path) -> ClassifierSpec:
     )
     content = read_json_file(path, made)
     rules = {
-        "backbone": (f"one of {', '.join(BACKBONES)}, timm/NAME", is_backbone),
-        "head": (f"one of {', '.join(HEADS)}", lambda value: value in HEADS),
+        "backbone": (
+            f"one of {', '.join(BACKBONES)}, timm/NAME",
+            lambda value: isinstance(value, str) and is_backbone(value),
+        ),
+        "head": (f"one of {', '.join(HEADS)}", lambda value: isinstance(value, str) and value in HEADS),
         "image_size": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
         "classes": ("a list of class names, none twice", _is_names),
         "mean": ("three numbers", _is_triple),

@@ -72,8 +72,10 @@ def _stages(path: Path) -> dict[str, dict[str, Any]]:
     remedy = "run the command in the project's folder, or restore the file: git checkout dvc.yaml"
     try:
         stages = parse_yaml(path.read_bytes())["stages"]
-        if not all(isinstance(stage, dict) for stage in stages.values()):
-            raise ValueError("a stage is not a mapping")
+        for name, stage in stages.items():
+            for key in ("deps", "params", "outs"):
+                if not all(isinstance(entry, str) for entry in stage.get(key, [])):
+                    raise ValueError(f"stage {name}: {key} is not a list of text")
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the stages of the pipeline", remedy) from error
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:

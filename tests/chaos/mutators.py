@@ -147,7 +147,7 @@ def json_value(content: bytes, rng: random.Random) -> bytes:
         case 0:
             del holder[key]
         case 1 if isinstance(holder, dict):
-            holder[str(rng.choice(VALUES))] = holder.pop(key)
+            holder[rng.choice(WORDS)] = holder.pop(key)
         case 2 if isinstance(holder, list):
             holder.insert(rng.randrange(len(holder) + 1), holder[key])
         case _:
