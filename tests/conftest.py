@@ -25,6 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if item not in with_prefect] + with_prefect
 
 
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """The environment as it was, after a test of code that changes its own."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project after its first `python -m bmix repro`; to be copied, not changed."""

@@ -46,7 +46,7 @@ def refresh_copy(original: Path, folder: Path, content: dict[str, Any]) -> None:
     def refusal(process: str) -> TimeoutError:
         return TimeoutError(None, f"process {process} has been making the copy {folder} for {_PATIENCE // 60} minutes")
 
-    with held(folder.with_name(f".{folder.name}.lock"), refusal, _PATIENCE):
+    with held(folder.parent.with_name("locks") / f"{folder.name}.lock", refusal, _PATIENCE):
         _refresh(original, folder, content)
 
 

@@ -244,7 +244,7 @@ def test_two_processes_at_once_write_one_whole_cache(
     paths: list[Path], folder: Path, writers: list[subprocess.Popen[bytes]]
 ) -> None:
     writers.extend(writer(folder, 0.1, paths) for _ in range(2))
-    told = [process.communicate(timeout=60)[1].decode() for process in writers]
+    told = [process.communicate(timeout=1800)[1].decode() for process in writers]
     assert [process.returncode for process in writers] == [0, 0]
     assert sum("writing 10 decoded images" in text for text in told) == 1
     store = ImageStore(paths, SIDE)

@@ -23,6 +23,8 @@ EDITS = (
     "evaluate.medium=15",
 )
 SCENES = {"train": 60, "val": 20, "test": 20, "test-balanced": 20}
+HANG_SECONDS = 1800
+"""How long a test waits before it calls a command hung: a guard, generous so that a busy machine does not decide."""
 ENVIRONMENT = {"DVC_NO_ANALYTICS": "1", "BMIX_TRACKING": "off"}
 
 
@@ -54,7 +56,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
     )
 
 
