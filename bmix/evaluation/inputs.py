@@ -27,6 +27,12 @@ HISTORY = {
     "given_loss": Column("number", nan=True),
     "val_map": _SHARE,
     **{f"{name}{of}": _SHARE for of in ("", "_positives") for name in VERDICTS},
+    **{
+        f"{what}_{score}{of}": _SHARE
+        for of in ("", "_positives")
+        for what in ("clean", "relabel")
+        for score in ("precision", "recall")
+    },
 }
 SAMPLER = {
     "epoch": Column("whole", 1),

@@ -58,7 +58,7 @@ class BalanceMix(MixedPairs):
         labels, verdict, weight = self._refine(step.random.rows, step.random.confidence)
         partner_labels, _, _ = self._refine(step.partner.rows, step.partner.confidence)
         views, targets = mixed(step, labels, partner_labels)
-        return StepResult(balancemix_loss(classify(views), targets, weight), verdict)
+        return StepResult(balancemix_loss(classify(views), targets, weight), verdict, labels)
 
     def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """Eq. 2-4, and from the last warm-up epoch on eq. 6-8."""

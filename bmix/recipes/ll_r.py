@@ -26,11 +26,12 @@ class LLR(LargeLoss):
         if self.missing_NK is None or step.partner is None or step.coefficient is None:
             return super().step(classify, step)
         rows, partner_rows = step.random.rows, step.partner.rows
-        views, present = mixed(step, self.labels(rows), self.labels(partner_rows))
+        labels = self.labels(rows)
+        views, present = mixed(step, labels, self.labels(partner_rows))
         absent = mix(self._counts_as_absent(rows), self._counts_as_absent(partner_rows), step.coefficient)
         logits = classify(views)
         loss = weigh_both(bce_positive(logits), bce_negative(logits), present, absent)
-        return StepResult(loss, self.verdict(rows))
+        return StepResult(loss, self.verdict(rows), labels)
 
     def _counts_as_absent(self, rows_B: Tensor) -> Tensor:
         assert self.missing_NK is not None

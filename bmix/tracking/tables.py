@@ -47,10 +47,12 @@ def history_columns(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def history_key(column: str) -> str:
-    """The metric's key of a column of history.csv: shares of verdicts stand in sections of their own."""
+    """The metric's key of a column of history.csv: those about verdicts stand in sections of their own."""
     if column in _VERDICTS:
         return f"labels/{column}"
     verdict = column.removesuffix("_positives")
+    if verdict.endswith(("_precision", "_recall")):
+        return f"{'labels' if verdict == column else 'given positives'}/{verdict}"
     return f"given positives/{verdict}" if verdict in _VERDICTS else column
 
 

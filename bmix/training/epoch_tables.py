@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from bmix.method.refine import VERDICT_NAMES
-from bmix.recipes.shared.base import EpochPass, Recipe
+from bmix.recipes.shared.base import EpochPass, Recipe, StepResult
 from bmix.training.ranks import Ranks
+from bmix.training.truth import TRUTH_COLUMNS, TruthTotals
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,6 +31,7 @@ HISTORY_COLUMNS = [
     "val_map",
     *VERDICT_NAMES.values(),
     *(f"{name}_positives" for name in VERDICT_NAMES.values()),
+    *TRUTH_COLUMNS,
 ]
 MIXTURE_COLUMNS = [
     "epoch",
@@ -46,15 +48,18 @@ SAMPLER_COLUMNS = ["epoch", "minimum", "p10", "median", "p90", "maximum", "effec
 class EpochTotals:
     """What the steps of one epoch came to, kept on the device until the epoch ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, true_NK: Tensor | None = None) -> None:
+        self._truth = TruthTotals(true_NK)
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
         self._verdicts: list[Tensor] = []
 
-    def add(self, loss: Tensor, verdict_BK: Tensor | None, given_BK: Tensor) -> None:
-        """Count one step: its loss per instance, and its verdicts by given value."""
-        self._losses.append(loss)
+    def add(self, result: StepResult, rows_B: Tensor, given_BK: Tensor) -> None:
+        """Count one step: its loss per instance, and its verdicts by given value and, where it is known, the truth."""
+        self._losses.append(result.loss.detach())
         self._sizes.append(len(given_BK))
+        self._truth.add(rows_B, given_BK, result.refined, result.verdict)
+        verdict_BK = result.verdict
         if verdict_BK is not None:
             codes = (verdict_BK * 2 + given_BK).flatten()
             # By comparing, since counting into bins would have a GPU and the CPU wait for each other.
@@ -62,13 +67,16 @@ class EpochTotals:
             self._verdicts.append((codes == every_code[:, None]).sum(dim=1))
 
     def sum_up(self, ranks: Ranks) -> tuple[float, dict[str, float | None]]:
-        """Over the steps and processes: mean loss per instance, and the shares of the verdicts (see `shares`)."""
+        """Over the steps and processes: mean loss per instance, the shares of the verdicts, and how right they were.
+
+        See `shares` and `truth_scores`.
+        """
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         losses = torch.stack(self._losses).double().cpu()
         total = torch.stack([(losses * sizes).sum(), sizes.sum()]).to(self._losses[0].device)
         counts = torch.stack(self._verdicts).sum(dim=0) if self._verdicts else None
         ranks.sum_(total, *([] if counts is None else [counts]))
-        return float(total[0] / total[1]), shares(counts)
+        return float(total[0] / total[1]), shares(counts) | self._truth.sum_up(ranks)
 
 
 def shares(counts: Tensor | None) -> dict[str, float | None]:

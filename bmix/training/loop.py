@@ -33,6 +33,7 @@ class Trainer:
     It changes `classifier` in place. `images`: the training instances by row, images or features. `validation`: more
     of them and their labels (V, K) of 0, 1 and -1 for ignored, or None. `ranks`: this process among those of the run;
     all of them call the same methods, and all have the same recipe, weights and records after each.
+    `true_NK`: the true labels, int8 (N, K) of 0, 1 and -1 for unknown, by which the history scores the verdicts.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Trainer:
         augment: Augment | FeatureViews,
         validation: tuple[Store, Tensor] | None = None,
         ranks: Ranks | None = None,
+        true_NK: Tensor | None = None,
     ) -> None:
         self.classifier, self.recipe, self.images = classifier, recipe, images
         self.plan, self.augment, self.validation = plan, augment, validation
         self.ranks = ranks or Ranks()
         self.engine = Engine(classifier, plan, self.ranks)
         self.tables = EpochTables()
+        self._true_NK = true_NK
         self.epoch = 0
         self._plain_pass: EpochPass | None = None
 
@@ -59,7 +62,7 @@ class Trainer:
         epoch = self.epoch + 1
         self.recipe.begin_epoch(epoch, self.plan.epochs)
         steps = self._steps(epoch)
-        totals, guard = EpochTotals(), FiniteGuard(epoch, self.recipe.image_ids)
+        totals, guard = EpochTotals(self._true_NK), FiniteGuard(epoch, self.recipe.image_ids)
         workers = worker_count(self.images, self.augment, self.ranks.here)
         for number, views in enumerate(load(steps, workers)):
             learning_rate = self.plan.learning_rate_at((self.epoch + number / len(steps)) / self.plan.epochs)
@@ -112,7 +115,7 @@ class Trainer:
         result = self.recipe.step(self.engine.classify, step)
         self.engine.update(result.loss, learning_rate, views.share)
         guard.watch(result.loss.detach(), number, views, learning_rate)
-        totals.add(result.loss.detach(), result.verdict, self.recipe.given_NK[step.random.rows])
+        totals.add(result, step.random.rows, self.recipe.given_NK[step.random.rows])
 
     def _to_step(self, views: StepViews) -> Step:
         views = views.to(self.engine.device)

@@ -31,6 +31,7 @@ from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
 from bmix.training.progress import Progress
 from bmix.training.ranks import Ranks, own_device
+from bmix.training.truth import UNKNOWN
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -66,8 +67,8 @@ def build_trainer(
 ) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1.
 
-    true_NK: the true ones, None where they are unknown; no recipe is shown them but one that needs them. InputError if
-    it needs them and they are unknown, and for its own settings.
+    true_NK: the true ones, None where they are unknown: the history scores the verdicts by them, and no recipe is shown
+    them but one that needs them. InputError if it needs them and they are unknown, and for its own settings.
     """
     set_up_torch(params.training.threads)
     device = own_device()
@@ -89,7 +90,13 @@ def build_trainer(
                 part.fit(mean_D, deviation_D)
         augment = FeatureViews(params.data.jitter, deviation_D)
     classifier = Classifier(network, spec).to(device)
-    return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks)
+    scored_by = None if true_NK is None else _truth(true_NK, manifest.ignored_if_any("train")).to(device)
+    return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks, scored_by)
+
+
+def _truth(true_NK: np.ndarray, ignored_NK: np.ndarray | None) -> torch.Tensor:
+    known_NK = true_NK.astype(np.int8)
+    return torch.from_numpy(known_NK if ignored_NK is None else np.where(ignored_NK, np.int8(UNKNOWN), known_NK))
 
 
 def build_recipe(

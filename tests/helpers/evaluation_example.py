@@ -128,6 +128,9 @@ def _history(rng: np.random.Generator, managed: bool) -> pd.DataFrame:
         values = {"clean": 1 - values["relabelled"] - values["ambiguous"], **values}
         for name, share in values.items():
             frame[name + suffix] = np.where(late, share, np.nan)
+    for suffix in ("", "_positives"):
+        for name in ("clean_precision", "clean_recall", "relabel_precision", "relabel_recall"):
+            frame[name + suffix] = np.where(late, 0.5 + drop, np.nan)
     return frame
 
 

@@ -48,11 +48,13 @@ def build_run(
     ranks: Ranks | None = None,
     own: object = None,
     true_NK: np.ndarray | None = None,
+    scored_by: torch.Tensor | None = None,
     **plan: object,
 ) -> Trainer:
     """A run of 4 epochs, 2 of them warm-up, on the small network; `plan` overrides its settings.
 
-    own: the recipe's own settings. true_NK: by default the given labels, for a recipe that needs true ones.
+    own: the recipe's own settings. true_NK: by default the given labels, for a recipe that needs true ones. scored_by:
+    the true labels by which the history scores verdicts.
     """
     fields = {"epochs": 4, "warmup_epochs": 2, "batch_size": 16, "optimizer": "adamw", "learning_rate": 3e-3} | plan
     run_plan = Plan(**fields)  # type: ignore[arg-type]
@@ -71,7 +73,7 @@ def build_run(
     ids = [path.stem for path in paths]
     made = kind(given, settings or MethodSettings(), ids, classes, own, true if kind.needs_truth else None)
     validation = (ImageStore(paths[:16], SIZE), torch.from_numpy(given_NK[:16].astype(np.int8)))
-    return Trainer(Classifier(network, spec), made, images, run_plan, augment, validation, ranks)
+    return Trainer(Classifier(network, spec), made, images, run_plan, augment, validation, ranks, scored_by)
 
 
 def train(trainer: Trainer, until: int | None = None) -> Trainer:

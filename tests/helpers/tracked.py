@@ -93,6 +93,8 @@ def _write_training(folder: Path, version: int) -> None:
         history[name] = rng.random(EPOCHS)
     for name in [*VERDICTS, *(f"{verdict}_positives" for verdict in VERDICTS)]:
         history[name] = np.where(warm, np.nan, rng.random(EPOCHS))
+    for name in ("clean_precision", "relabel_recall_positives"):
+        history[name] = np.where(warm, np.nan, rng.random(EPOCHS))
     write_csv(folder / "history.csv", pd.DataFrame(history))
     quantiles = ["minimum", "p10", "median", "p90", "maximum", "effective_size"]
     write_csv(folder / "sampler.csv", pd.DataFrame({"epoch": epochs, **dict.fromkeys(quantiles, 1.0)}))

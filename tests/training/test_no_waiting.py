@@ -84,11 +84,11 @@ def test_a_step(recipe: str, audit: str, monkeypatch: pytest.MonkeyPatch) -> Non
     trainer = Trainer(classifier, made, Images(), plan, gentle)
     relabel = recipe == "balancemix" and audit == "step"
     partner = side(relabel) if made.mixes else None
-    totals = EpochTotals()
+    totals = EpochTotals(torch.zeros(IMAGES, CLASSES, dtype=torch.int8, device=META))
     for number in range(2):
         views = StepViews(side(relabel), partner, torch.rand(BATCH) if made.mixes else None, torch.arange(BATCH))
         trainer._step(views, 0.1, number, totals, FiniteGuard(1, None))
-    assert (len(totals._verdicts) == 2) == (recipe in MANAGING)
+    assert (len(totals._verdicts) == len(totals._truth._counts) == 2) == (recipe in MANAGING)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,14 @@ class Step:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The loss to minimise, and the verdicts on the step's random instances if labels are managed."""
+    """The loss to minimise; if labels are managed, the verdicts on the step's random instances and their labels.
+
+    refined: the labels of the random instances before they are mixed, 0 or 1.
+    """
 
     loss: Tensor
     verdict: Tensor | None = None
+    refined: Tensor | None = None
 
 
 @dataclass(frozen=True)

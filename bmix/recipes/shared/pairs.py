@@ -29,8 +29,9 @@ class MixedPairs(Recipe):
     def step(self, classify: Classify, step: Step) -> StepResult:
         """The loss of the mixed images against their mixed labels."""
         partner_rows = step.random.rows if step.partner is None else step.partner.rows
-        views, targets = mixed(step, self.labels(step.random.rows), self.labels(partner_rows))
-        return StepResult(self.loss(classify(views), targets), self.verdict(step.random.rows))
+        labels = self.labels(step.random.rows)
+        views, targets = mixed(step, labels, self.labels(partner_rows))
+        return StepResult(self.loss(classify(views), targets), self.verdict(step.random.rows), labels)
 
     def labels(self, rows_B: Tensor) -> Tensor:
         """The labels of images before they are mixed, float32 (B, K) in [0, 1]."""
