@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +37,10 @@ def one_of(names: Iterable[str], fits: Callable[[str], bool] | None = None) -> A
         return value
 
     return AfterValidator(check)
+
+
+def _is_held_out(split: str) -> bool:
+    return re.fullmatch(r"val|test(-[a-z0-9-]+)?", split) is not None
 
 
 def _kinds(trait: str) -> list[str]:
@@ -180,7 +185,9 @@ class MethodParams(Section):
 class EvaluateParams(Section):
     """How the trained model and its verdicts are measured and shown."""
 
-    split: str = Field(pattern=r"^(val|test(-[a-z0-9-]+)?)$", description="the split whose mAP is the result")
+    split: Annotated[str, one_of(["val", "test", "test-NAME"], _is_held_out)] = Field(
+        description="the split whose mAP is the result; NAME: small letters, digits and dashes"
+    )
     many: int = Field(ge=1, description="many-shot: at least this many training positives")
     medium: int = Field(ge=1, description="medium-shot: at least this many, fewer than many")
     curve_points: int = Field(ge=10, le=10_000, description="points kept of each precision-recall curve")

@@ -5,7 +5,6 @@ Needs no server; uses the one that PREFECT_API_URL names.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed, Failed
 from prefect.tasks import Task
 
+from bmix.cli.command import run_alone
+from bmix.cli.options import Edits
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import Project, open_project
 from bmix.pipeline.repro import PipelineError, reproduce
 from bmix.pipeline.table import Measures, read_measures, render
-from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import stage_names
 from flows.server import check_server, server_errors_told
@@ -91,15 +91,6 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
     return Completed(message=f"mAP {rows[0]['%']}")
 
 
-def add_edits(parser: argparse.ArgumentParser) -> None:
-    """The option --set."""
-    text = (
-        "edit params in a copy of the project below .bmix/runs/, e.g. --set training.epochs=40 noise.rate=0.2; "
-        "a name without = applies the preset of that name in params/, e.g. --set paper-voc clean"
-    )
-    parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=text)
-
-
 def run_once(edits: list[str]) -> int:
     """Run the flow in this process: 0, or 1 after telling what failed; wrong input is refused before Prefect starts."""
     check_inputs(edited_params(edits)[1])
@@ -112,12 +103,13 @@ def run_once(edits: list[str]) -> int:
     return 1
 
 
-def main() -> int:
-    """Read the command line and run the flow once."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="The pipeline as a Prefect flow.")
-    add_edits(parser)
-    return run_once(parser.parse_args().edits)
+def main(edits: Edits = []) -> int:  # noqa: B006 - typer's way to say that there may be none
+    """The pipeline as a Prefect flow, once, a task per stage; needs no server, and uses the one of PREFECT_API_URL.
+
+    Example: python -m flows.pipeline --set training.epochs=40
+    """
+    return run_once(edits)
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_alone(main, "python -m flows.pipeline")

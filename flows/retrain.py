@@ -5,7 +5,6 @@ A schedule needs a Prefect server: the temporary one that a single run starts fo
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import re
@@ -14,16 +13,19 @@ import sys
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.server.schemas.schedules import CronSchedule
 
+from bmix.cli.command import run_alone
+from bmix.cli.options import Edits
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import HOME
-from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.support.locks import held
-from flows.pipeline import add_edits, pipeline, run_once
+from flows.pipeline import pipeline, run_once
 from flows.server import check_server, server_errors_told
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
@@ -31,6 +33,14 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 LONGEST_INTERVAL = timedelta(days=366)
 OFTEN = timedelta(minutes=5)
 """Schedules that start more often are warned of."""
+
+
+Cron = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help='minute, hour, day, month, day of week in UTC, e.g. "0 2 * * *"'),
+]
+Interval = Annotated[float | None, typer.Option(metavar="SECONDS", help="seconds from start to start")]
+Once = Annotated[bool, typer.Option("--once", help="now, without a schedule or a server")]
 
 
 def check_cron(text: str) -> str:
@@ -118,22 +128,27 @@ def served_already(process: str) -> InputError:
     )
 
 
-def main() -> int:
-    """Read the command line; serve the schedule or run once."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description="The pipeline on a schedule.")
-    when = parser.add_mutually_exclusive_group(required=True)
-    when.add_argument("--cron", help='minute, hour, day, month, day of week in UTC, e.g. "0 2 * * *"')
-    when.add_argument("--interval", type=float, metavar="SECONDS", help="seconds from start to start")
-    when.add_argument("--once", action="store_true", help="now, without a schedule or a server")
-    add_edits(parser)
-    arguments = parser.parse_args()
-    if arguments.once:
-        return run_once(arguments.edits)
-    cron = None if arguments.cron is None else check_cron(arguments.cron)
-    interval = None if arguments.interval is None else check_interval(arguments.interval)
-    serve(arguments.edits, cron, interval)
+def main(
+    cron: Cron = None,
+    interval: Interval = None,
+    once: Once = False,
+    edits: Edits = [],  # noqa: B006
+) -> int:
+    """The pipeline on a schedule, one run at a time: one of --cron, --interval and --once says when.
+
+    A schedule needs a Prefect server, which PREFECT_API_URL names. What did not change is not run.
+
+    Example: python -m flows.retrain --cron "0 2 * * *"
+    """
+    given = [name for name, value in (("--cron", cron), ("--interval", interval), ("--once", once)) if value]
+    if len(given) != 1:
+        found = f"{' and '.join(given)} are given" if given else "it is not said when to run"
+        raise InputError("python -m flows.retrain", found, "one of --cron, --interval and --once", "give one of them")
+    if once:
+        return run_once(edits)
+    serve(edits, None if cron is None else check_cron(cron), None if interval is None else check_interval(interval))
     return 0
 
 
 if __name__ == "__main__":
-    console.run(main)
+    run_alone(main, "python -m flows.retrain")

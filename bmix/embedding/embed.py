@@ -1,8 +1,7 @@
-"""`python -m bmix embed`: prepared images as features by a frozen backbone, for the source `features`."""
+"""`bmix embed`: prepared images as features by a frozen backbone, for the source `features`."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -34,20 +33,30 @@ PART_ROWS = 32
 OPTIONS = {"model.backbone": "--backbone", "model.weights": "--weights", "data.image_size": "--image-size"}
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """`embed`: the images in data/prepared of the current folder as features."""
+def embed_prepared(
+    output: Path,
+    views: int = 4,
+    backbone: str = "efficientnet_lite0",
+    weights: str = "imagenet",
+    image_size: int = 224,
+    augment: str = "randaugment-flip",
+    seed: int = 0,
+) -> None:
+    """The images in data/prepared of the current folder as features in `output`; the other settings as of `embed`.
+
+    Prints how the file is used. InputError for what is not there or does not fit.
+    """
     from bmix.params import load_params
     from bmix.pipeline.checks import check_output, output_around
 
     params = load_params()
-    output: Path = arguments.output
     check_output(output)
     torch.set_num_threads(params.training.threads)
     manifest = read_manifest(Path("data/prepared"))
     if holds_features(manifest):
         raise InputError("data/prepared", "holds features", "images", "set data.source to images, and run dvc repro")
-    classifier = frozen_backbone(arguments.backbone, arguments.weights, arguments.image_size)
-    embed(manifest, params.image_root, classifier, output, arguments.views, arguments.seed, arguments.augment)
+    classifier = frozen_backbone(backbone, weights, image_size)
+    embed(manifest, params.image_root, classifier, output, views, seed, augment)
     # Any folder of inputs will do, so that of the params where this one holds outputs of the pipeline.
     root = "" if output_around(output.parent) else f" data.root={output.parent}"
     print(f"{output} written; use it by data.source=features data.path={output}{root} model.backbone=identity")

@@ -1,0 +1,46 @@
+"""All commands, by the panels of the help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bmix.cli.command import Command, Commands
+from bmix.cli.compare import compare
+from bmix.cli.data import check, embed
+from bmix.cli.look import table
+from bmix.cli.run import repro
+
+PANELS = {"Run": [repro], "Compare": [compare], "Look": [table], "Data": [check, embed]}
+
+app = typer.Typer(
+    cls=Commands,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Run it in the folder that holds params.yaml. bmix COMMAND --help shows a command's options, with an example.",
+)
+for panel, functions in PANELS.items():
+    for function in functions:
+        app.command(cls=Command, rich_help_panel=panel)(function)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from bmix import __version__
+
+        print(f"bmix {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def bmix(
+    ctx: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="show the version")
+    ] = False,
+) -> None:
+    """Train multi-label classifiers on imbalanced data with wrong labels, and learn which labels are wrong."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        raise typer.Exit(2)

@@ -1,0 +1,85 @@
+"""Commands that set runs side by side."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmix.cli.options import Edits, whole_number
+from bmix.cli.show import record, tell
+from bmix.support.errors import InputError, nearest
+
+COMPARED = ("bce", "mixup", "balancemix")
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """The recipes there are."""
+    from bmix.recipes import RECIPES
+
+    return list(RECIPES)
+
+
+Recipes = Annotated[
+    list[str],
+    typer.Option(metavar="RECIPE...", autocompletion=complete_recipe, help="names that training.recipe may have"),
+]
+Seeds = Annotated[
+    list[int],
+    typer.Option(
+        metavar="SEED...",
+        parser=whole_number(0),
+        show_default=False,
+        help="seeds of training and noise, e.g. 0 1 2; without it those of params.yaml; data.seed stays",
+    ),
+]
+Jobs = Annotated[int, typer.Option(metavar="N", parser=whole_number(1), help="runs at a time")]
+Output = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="write the table as CSV too, shares in [0, 1]", show_default=False)
+]
+
+
+def compare(
+    recipes: Recipes = list(COMPARED),  # noqa: B006
+    seeds: Seeds = [],  # noqa: B006
+    jobs: Jobs = 1,
+    output: Output = None,
+    edits: Edits = [],  # noqa: B006
+) -> int:
+    """Run several recipes on the same data and show them side by side.
+
+    Each recipe and seed is a run of its own; with several seeds the table shows mean ± standard error.
+
+    Example: bmix compare --recipes bce balancemix --seeds 0 1 2 --jobs 2
+    """
+    from bmix.pipeline.checks import check_output
+    from bmix.pipeline.compare import columns, folders, plan_runs, run_all
+    from bmix.pipeline.table import render, where_is_the_record, write_csv_table
+
+    recipes, seeds = list(dict.fromkeys(recipes)), list(dict.fromkeys(seeds))
+    _check_recipes(recipes)
+    if output:
+        check_output(output)
+    runs = plan_runs(recipes, seeds, edits)
+    tell(folders(runs))
+    measures, faults = run_all(runs, jobs, tell)
+    by_recipe = columns(runs, measures)
+    if any(by_recipe.values()):
+        seeds_told = f", mean ± standard error over {len(seeds)} seeds" if len(seeds) > 1 else ""
+        print(f"\n{runs[0].project.params.evaluate.split} split, last epoch{seeds_told}\n\n{render(by_recipe)}\n")
+        print(where_is_the_record(record()))
+    if output:
+        write_csv_table(output, by_recipe)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def _check_recipes(recipes: list[str]) -> None:
+    known = complete_recipe("")
+    for recipe in recipes:
+        if recipe not in known:
+            expected, remedy = f"one of {', '.join(known)}", f"correct it.{nearest(recipe, known)}"
+            raise InputError("--recipes", f"there is no recipe {recipe}", expected, remedy)
