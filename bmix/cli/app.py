@@ -16,9 +16,10 @@ PANELS = {"Run": [repro], "Compare": [compare], "Look": [table], "Data": [check,
 
 app = typer.Typer(
     cls=Commands,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="Run it in the folder that holds params.yaml. bmix COMMAND --help shows a command's options, with an example.",
+    epilog="Run it in the folder that holds params.yaml. bmix COMMAND --help shows a command's options and an example.",
 )
 for panel, functions in PANELS.items():
     for function in functions:

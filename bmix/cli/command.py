@@ -12,8 +12,10 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from bmix.support import console
-from bmix.support.errors import InputError, nearest
+from bmix.support.errors import HINT, InputError, nearest
 
+_LONGEST_HELP = 200
+"""Characters of a command's first sentence in the list of all."""
 _SPREAD = "bmix.spread"
 """Where a context keeps the option whose values the command line ends with: completion goes on with them."""
 
@@ -47,7 +49,7 @@ class Command(TyperCommand):
         ctx.meta[_SPREAD] = last if last in repeated and args[-1] != last else ""
         with _usage_explained(ctx):
             for argument, following in pairwise([*spelt, "--"]):
-                if argument in repeated and _is_option(following):
+                if argument in repeated and _is_option(following) and not ctx.resilient_parsing:
                     raise typer.BadParameter("a value is missing", param=repeated[argument])
             return super().parse_args(ctx, spelt)
 
@@ -84,6 +86,17 @@ class Commands(TyperGroup):
             raise InputError(ctx.command_path, f"there is no command {name}", f"one of {', '.join(known)}", remedy)
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands into the help, by panels."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            panel = str(command.rich_help_panel or "Commands")
+            panels.setdefault(panel, []).append((name, command.get_short_help_str(_LONGEST_HELP)))
+        longest = max(map(len, self.commands))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(longest), text) for name, text in rows])
+
     def main(self, *arguments: Any, **settings: Any) -> None:
         """Read the command line, run the command and leave the process."""
         console.run(lambda: super(Commands, self).main(*arguments, **settings))
@@ -91,7 +104,7 @@ class Commands(TyperGroup):
 
 def run_alone(function: Callable[..., int | None], program: str) -> None:
     """Run a program that is one command: `function`, as typer reads its parameters."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.command(cls=Command)(function)
     app(prog_name=program)
 
@@ -121,7 +134,9 @@ def _explained(error: TyperException, ctx: Any) -> InputError:
     if parameter is None:
         found, expected = error.format_message(), "arguments as --help shows them"
     else:
-        where, expected = f"{where} {parameter.opts[0]}", parameter.help
+        where, expected = f"{where} {parameter.opts[0]}", f"{parameter.metavar or parameter.opts[0]}, {parameter.help}"
         given = isinstance(error, typer.BadParameter) and error.message
         found = error.message.removeprefix("Value error, ") if given else "a value is missing"
-    return InputError(where, found.rstrip("."), expected, f"correct it; {ctx.command_path} --help shows all")
+    found, hinted, hint = found.partition(HINT)
+    remedy = f"correct it.{hinted}{hint}" if hinted else f"correct it; {ctx.command_path} --help shows all"
+    return InputError(where, found.rstrip("."), expected, remedy)

@@ -8,23 +8,21 @@ from typing import Annotated
 
 import typer
 
-from bmix.cli.options import Edits, whole_number
+from bmix.cli.options import Edits, one_of, whole_number
 from bmix.cli.show import record, tell
-from bmix.support.errors import InputError, nearest
+from bmix.recipes import RECIPES
 
 COMPARED = ("bce", "mixup", "balancemix")
 
 
-def complete_recipe(incomplete: str) -> list[str]:
-    """The recipes there are."""
-    from bmix.recipes import RECIPES
-
-    return list(RECIPES)
-
-
 Recipes = Annotated[
     list[str],
-    typer.Option(metavar="RECIPE...", autocompletion=complete_recipe, help="names that training.recipe may have"),
+    typer.Option(
+        metavar="RECIPE...",
+        parser=one_of(RECIPES),
+        autocompletion=lambda: list(RECIPES),
+        help=f"one or more of {', '.join(RECIPES)}",
+    ),
 ]
 Seeds = Annotated[
     list[int],
@@ -59,7 +57,6 @@ def compare(
     from bmix.pipeline.table import render, where_is_the_record, write_csv_table
 
     recipes, seeds = list(dict.fromkeys(recipes)), list(dict.fromkeys(seeds))
-    _check_recipes(recipes)
     if output:
         check_output(output)
     runs = plan_runs(recipes, seeds, edits)
@@ -75,11 +72,3 @@ def compare(
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if faults else 0
-
-
-def _check_recipes(recipes: list[str]) -> None:
-    known = complete_recipe("")
-    for recipe in recipes:
-        if recipe not in known:
-            expected, remedy = f"one of {', '.join(known)}", f"correct it.{nearest(recipe, known)}"
-            raise InputError("--recipes", f"there is no recipe {recipe}", expected, remedy)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import typer
 
-from bmix.cli.options import Edits, whole_number
+from bmix.cli.options import Edits, one_of, whole_number
 
-Augment = Literal["randaugment-flip", "randaugment", "gentle", "photograph"]
+AUGMENTS = ("randaugment-flip", "randaugment", "gentle", "photograph")
 
 
 def check(edits: Edits = []) -> None:  # noqa: B006
@@ -36,7 +36,13 @@ def embed(
         int, typer.Option(metavar="S", parser=whole_number(16, 2048), help="side of the images, pixels")
     ] = 224,
     augment: Annotated[
-        Augment, typer.Option(metavar="NAME", help=f"how the views are made: {', '.join(get_args(Augment))}")
+        str,
+        typer.Option(
+            metavar="NAME",
+            parser=one_of(AUGMENTS),
+            autocompletion=lambda: list(AUGMENTS),
+            help=f"how the views are made: {', '.join(AUGMENTS)}",
+        ),
     ] = "randaugment-flip",
     seed: Annotated[int, typer.Option(metavar="SEED", parser=whole_number(0), help="draws the views")] = 0,
 ) -> None:

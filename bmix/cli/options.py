@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
+
+from bmix.support.errors import nearest
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:
@@ -16,6 +18,18 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str | int], i
         if text.isascii() and text.isdigit() and least <= int(text) <= (int(text) if most is None else most):
             return int(text)
         raise typer.BadParameter(f"{text} is not a whole number from {least} {'on' if most is None else f'to {most}'}")
+
+    return read
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """What reads an option's value, one of `names`."""
+    known = list(names)
+
+    def read(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"{value} is none of them{nearest(value, known)}")
+        return value
 
     return read
 

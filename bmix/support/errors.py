@@ -9,6 +9,8 @@ SHOWN = 8
 """How many names a message lists before it only counts the rest."""
 LONGEST_NAME = 100
 """Characters of a name that a message shows."""
+HINT = " Did you mean "
+"""What a hint at the nearest known name begins with."""
 LONGEST_PART = 2000
 """Characters of what was found, or expected, that a message shows, whatever was read."""
 
@@ -29,7 +31,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that is spelt most alike, as ' Did you mean "x"?', or '' where none is near."""
     # What takes as long as the square of its length is done for names, not for whole files.
     close = difflib.get_close_matches(name[: 2 * LONGEST_NAME], list(known), n=1, cutoff=0.5)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    return f'{HINT}"{close[0]}"?' if close else ""
 
 
 def listed(parts: Iterable[str], shown: int = SHOWN) -> str:

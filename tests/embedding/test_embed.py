@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from bmix.data.augment import build_augment
 from bmix.data.images import load_image
 from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.embedding import embed as module
-from bmix.embedding.embed import backbone_features, embed, frozen_backbone, run
-from bmix.embedding.options import add_embed_arguments
+from bmix.embedding.embed import backbone_features, embed, embed_prepared, frozen_backbone
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
 from bmix.randomness import keys
@@ -117,39 +115,29 @@ def test_the_command_embeds_what_is_prepared(
 ) -> None:
     write_params(tmp_path, "data.source=table", "data.path=labels.csv", "data.root=images")
     write_manifest(images, Path("data/prepared"))
-    parser = argparse.ArgumentParser()
-    add_embed_arguments(parser)
-    options = ["--output", "made/set.npz", "--views", "0", "--backbone", "resnet18", "--weights", "none"]
-    run(parser.parse_args([*options, "--image-size", "32"]))
+    settings: dict[str, Any] = {"views": 0, "backbone": "resnet18", "weights": "none", "image_size": 32}
+    embed_prepared(Path("made/set.npz"), **settings)
     told = "data.source=features data.path=made/set.npz data.root=made model.backbone=identity"
     assert told in capsys.readouterr().out
     assert np.load("made/set.npz")["X"].shape == (36, 1, 512)
     # data/ holds data/prepared, and so cannot be data.root.
-    run(parser.parse_args([*options, "--image-size", "32", "--output", "data/set.npz"]))
+    embed_prepared(Path("data/set.npz"), **settings)
     assert "data.path=data/set.npz model.backbone=identity" in capsys.readouterr().out
     with pytest.raises(InputError, match="takes no images"):
-        run(parser.parse_args(["--output", "set.npz", "--backbone", "identity"]))
+        embed_prepared(Path("set.npz"), backbone="identity")
     with pytest.raises(InputError, match=r"is no \.npz"):
-        run(parser.parse_args(["--output", "set.csv", "--backbone", "small", "--weights", "none"]))
+        embed_prepared(Path("set.csv"), backbone="small", weights="none")
     with pytest.raises(InputError, match=r"--output: .* lies in data/prepared"):
-        run(parser.parse_args(["--output", "data/prepared/set.npz", "--backbone", "small", "--weights", "none"]))
+        embed_prepared(Path("data/prepared/set.npz"), backbone="small", weights="none")
     with pytest.raises(InputError) as caught:
-        run(parser.parse_args(["--output", "set.npz", "--backbone", "small"]))
+        embed_prepared(Path("set.npz"), backbone="small")
     assert caught.value.where == "--weights"
     assert caught.value.remedy.startswith("set --weights to none")
     with pytest.raises(InputError, match=r"^--backbone: is 'smal'"):
-        run(parser.parse_args(["--output", "set.npz", "--backbone", "smal"]))
+        embed_prepared(Path("set.npz"), backbone="smal")
     write_manifest(Manifest(images.frame.assign(path=FEATURES_FILE), images.classes), Path("data/prepared"))
     with pytest.raises(InputError, match="holds features"):
-        run(parser.parse_args(["--output", "set.npz"]))
-
-
-@pytest.mark.parametrize("option", [["--views", "-1"], ["--image-size", "8"], ["--seed", "x"], ["--augment", "none"]])
-def test_options_are_checked(option: list[str]) -> None:
-    parser = argparse.ArgumentParser()
-    add_embed_arguments(parser)
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--output", "set.npz", *option])
+        embed_prepared(Path("set.npz"))
 
 
 def test_features_beyond_float16_are_refused(images: Manifest) -> None:

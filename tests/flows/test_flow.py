@@ -147,10 +147,13 @@ def test_a_schedule_that_starts_all_the_time_is_warned_of(capsys: pytest.Capture
 
 
 def test_the_command_refuses_two_schedules_and_none(tmp_path: Path) -> None:
-    for arguments in ([], ["--once", "--interval", "60"]):
+    for arguments, found in (
+        ([], "it is not said when to run"),
+        (["--once", "--interval", "60"], "--interval and --once are given"),
+    ):
         ended = run(Path.cwd(), "-m", "flows.retrain", *arguments)
         assert ended.returncode == 2
-        assert "usage: python -m flows.retrain" in ended.stdout
+        assert f"{found}\n  expected: one of --cron, --interval and --once" in ended.stdout
 
 
 def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: Path) -> None:

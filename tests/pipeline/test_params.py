@@ -59,7 +59,7 @@ def test_every_key_has_a_description() -> None:
         ("training", "epochs", 2.5, "training.epochs is 2.5", "valid integer"),
         ("training", "seed", -1, "training.seed is -1", "greater than or equal to 0"),
         ("data", "image_size", None, "data.image_size is None", "valid integer"),
-        ("evaluate", "split", "train", "evaluate.split is 'train'", "match pattern"),
+        ("evaluate", "split", "train", "evaluate.split is 'train'", "one of val, test, test-NAME"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_key_and_range(
