@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -12,7 +13,12 @@ from bmix.cli.data import check, embed
 from bmix.cli.look import table
 from bmix.cli.run import repro
 
-PANELS = {"Run": [repro], "Compare": [compare], "Look": [table], "Data": [check, embed]}
+PANELS: dict[str, list[Callable[..., int | None]]] = {
+    "Run": [repro],
+    "Compare": [compare],
+    "Look": [table],
+    "Data": [check, embed],
+}
 
 app = typer.Typer(
     cls=Commands,

@@ -41,7 +41,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; InputError for those that the command does not take."""
-        repeated = {
+        repeated: dict[str, Any] = {
             option: known for known in self.params if getattr(known, "multiple", False) for option in known.opts
         }
         spelt = spread(args, repeated)
@@ -90,7 +90,7 @@ class Commands(TyperGroup):
         """Write the list of commands into the help, by panels."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
-            panel = str(command.rich_help_panel or "Commands")
+            panel = str(getattr(command, "rich_help_panel", None) or "Commands")
             panels.setdefault(panel, []).append((name, command.get_short_help_str(_LONGEST_HELP)))
         longest = max(map(len, self.commands))
         for panel, rows in panels.items():
