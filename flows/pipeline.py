@@ -18,9 +18,9 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 
 from bmix.cli.command import run_alone
-from bmix.cli.options import Edits
+from bmix.cli.options import Edits, Name
 from bmix.pipeline.checks import check_inputs, edited_params
-from bmix.pipeline.projects import Project, open_project
+from bmix.pipeline.projects import Project, check_name, open_project
 from bmix.pipeline.repro import PipelineError, reproduce
 from bmix.pipeline.table import Measures, read_measures, render
 from bmix.support.errors import InputError
@@ -71,11 +71,11 @@ def run_stage(stage: str, project: Project) -> State[None]:
 
 
 @flow(name="bmix-pipeline", persist_result=False, validate_parameters=True)
-def pipeline(edits: list[str] | None = None) -> State[None]:
-    """All stages in order, with `key=value` edits of params.yaml in a copy of the project; checks come first."""
+def pipeline(edits: list[str] | None = None, name: str = "") -> State[None]:
+    """All stages in order, after checks; with `key=value` edits of params.yaml, or a name, in a copy of the project."""
     logger = get_run_logger()
     try:
-        project = open_project(edits or [])
+        project = open_project(edits or [], name)
     except (InputError, OSError) as error:
         return Failed(message=str(error))
     if project.folder != Path():
@@ -91,24 +91,25 @@ def pipeline(edits: list[str] | None = None) -> State[None]:
     return Completed(message=f"mAP {rows[0]['%']}")
 
 
-def run_once(edits: list[str]) -> int:
+def run_once(edits: list[str], name: str = "") -> int:
     """Run the flow in this process: 0, or 1 after telling what failed; wrong input is refused before Prefect starts."""
+    check_name(name)
     check_inputs(edited_params(edits)[1])
     check_server(needed=False)
     with server_errors_told():
-        state = pipeline(edits, return_state=True)
+        state = pipeline(edits, name, return_state=True)
     if state.is_completed():
         return 0
     print(f"error: {state.message}", file=sys.stderr)
     return 1
 
 
-def main(edits: Edits = []) -> int:  # noqa: B006 - typer's way to say that there may be none
+def main(edits: Edits = [], name: Name = "") -> int:  # noqa: B006 - typer's way to say that there may be none
     """The pipeline as a Prefect flow, once, a task per stage; needs no server, and uses the one of PREFECT_API_URL.
 
     Example: python -m flows.pipeline --set training.epochs=40
     """
-    return run_once(edits)
+    return run_once(edits, name)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import typer
 from bmix.cli.command import Command, Commands
 from bmix.cli.compare import compare
 from bmix.cli.data import check, embed
-from bmix.cli.look import table
+from bmix.cli.look import runs, table
 from bmix.cli.run import repro
 
 PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
-    "Look": [table],
+    "Look": [table, runs],
     "Data": [check, embed],
 }
 

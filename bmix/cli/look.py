@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from bmix.cli.options import one_of
 from bmix.cli.show import show_result
+
+FORMATS = ("table", "json")
+Format = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT",
+        parser=one_of(FORMATS),
+        autocompletion=lambda: list(FORMATS),
+        help=f"{FORMATS[0]} for people, {FORMATS[1]} for programs",
+    ),
+]
 
 
 def table() -> None:
@@ -13,3 +29,14 @@ def table() -> None:
     Example: bmix table
     """
     show_result(Path())
+
+
+def runs(format: Format = "table") -> None:
+    """List the runs with edited params or a name: what differs, mAP, state and folder.
+
+    Example: bmix runs --format json
+    """
+    from bmix.pipeline.runs import list_runs, render_runs
+
+    found = list_runs()
+    print(json.dumps([run.plain() for run in found], indent=2) if format == "json" else render_runs(found))

@@ -53,3 +53,14 @@ Edits = Annotated[
     ),
 ]
 """`--set training.epochs=40 noise.rate=0.2`, `--set paper-voc clean`: of every command that opens the project."""
+
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        show_default=False,
+        help="name the run: it is made in the copy .bmix/runs/NAME and bears the name in MLflow",
+    ),
+]
+"""`--name NAME`: of every command that makes one run."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bmix.cli.options import Edits
+from bmix.cli.options import Edits, Name
 from bmix.cli.show import show_result, tell
 
 
-def repro(edits: Edits = []) -> int:  # noqa: B006 - typer's way to say that there may be none
+def repro(edits: Edits = [], name: Name = "") -> int:  # noqa: B006 - typer's way to say that there may be none
     """Bring every stage up to date and show the result.
 
     Params and data are checked first. What is up to date is not run again; a stage that was killed goes on.
 
-    Example: bmix repro --set training.epochs=40 noise.rate=0.2
+    Example: bmix repro --set training.epochs=40 noise.rate=0.2 --name longer
     """
     from bmix.pipeline.projects import open_project
     from bmix.pipeline.repro import PipelineError, reproduce
 
-    project = open_project(edits)
+    project = open_project(edits, name)
     if project.folder != Path():
         tell(f"runs in {project.folder}")
     try:

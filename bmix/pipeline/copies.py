@@ -8,8 +8,10 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import yaml
 
 from bmix.params import PLACES, Params
 from bmix.pipeline.repro import stage_environment
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, listed
 from bmix.support.files import replaced, write_text
 from bmix.support.locks import held
+from bmix.workspace.run_note import RunNote, read_note
 
 CODE_FOLDERS = ("bmix", "stages")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
@@ -29,25 +32,52 @@ _PATIENCE = 10 * 60
 
 
 def copy_name(base: Params, params: Params) -> str:
-    """What was edited, for people, and a digest of all params, e.g. `recipe-bce_seed-1_5d0c6a1f`."""
+    """What was edited, for people, and a digest of all params, e.g. `recipe-bce_training-seed-1_5d0c6a1f`."""
     before, after = base.flat(), params.flat()
-    words = [f"{key.split('.')[-1]}-{value}" for key, value in after.items() if before[key] != value]
+    lasts = Counter(_last(key) for key in after)
+    edited = {key: value for key, value in after.items() if key not in before or before[key] != value}
+    words = [f"{_last(key) if lasts[_last(key)] == 1 else key}-{value}" for key, value in edited.items()]
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(words))[:_LONGEST_NAME]
     digest = hashlib.blake2b(json.dumps(after, sort_keys=True).encode(), digest_size=4).hexdigest()
     return f"{readable}_{digest}"
 
 
-def refresh_copy(original: Path, folder: Path, content: dict[str, Any]) -> None:
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def refresh_copy(original: Path, folder: Path, content: dict[str, Any], note: RunNote | None = None) -> None:
     """Make or update a copy: code and params copied, data linked, the cache shared; what is equal is not touched.
 
-    One process at a time makes the same copy; another waits for it.
+    One process at a time makes the same copy; another waits for it. InputError if the copy holds other params than
+    those of `note`.
     """
 
     def refusal(process: str) -> TimeoutError:
         return TimeoutError(None, f"process {process} has been making the copy {folder} for {_PATIENCE // 60} minutes")
 
     with held(folder.parent.with_name("locks") / f"{folder.name}.lock", refusal, _PATIENCE):
+        if note:
+            _refuse_other_params(folder, note)
         _refresh(original, folder, content)
+        if note:
+            note.write(folder)
+
+
+def _refuse_other_params(folder: Path, note: RunNote) -> None:
+    held_already = read_note(folder)
+    if held_already is None or held_already.params == note.params:
+        return
+    keys = [
+        key for key in {**held_already.params, **note.params} if held_already.params.get(key) != note.params.get(key)
+    ]
+    differing = listed(f"{key} {held_already.params.get(key)!r}, not {note.params.get(key)!r}" for key in sorted(keys))
+    raise InputError(
+        f"--name {folder.name}",
+        f"{folder} holds a run with other params: {differing}",
+        "a new name, or the params of the run that has it",
+        f"choose another name, or remove that run: rm -r {shlex.quote(str(folder))}",
+    )
 
 
 def _refresh(original: Path, folder: Path, content: dict[str, Any]) -> None:

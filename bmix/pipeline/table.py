@@ -8,7 +8,7 @@ import json
 import math
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ def render(columns: Mapping[str, Sequence[Measures]]) -> str:
     summaries = {title: summarise(runs) for title, runs in columns.items()}
     names = list(dict.fromkeys(name for summary in summaries.values() for name in summary))
     head = ["%", *summaries]
-    body = [[name, *(_cell(summary.get(name, (None, None))) for summary in summaries.values())] for name in names]
-    return _align([head, *body])
+    body = [[name, *(percent(summary.get(name, (None, None))) for summary in summaries.values())] for name in names]
+    return aligned([head, *body])
 
 
 def write_csv_table(path: Path, columns: Mapping[str, Sequence[Measures]]) -> None:
@@ -99,17 +99,20 @@ def where_is_the_record(record: str) -> str:
     return f"record  {record if record.startswith('http') else local}"
 
 
-def _cell(value: tuple[float | None, float | None]) -> str:
+def percent(value: tuple[float | None, float | None]) -> str:
+    """A mean and its standard error as a cell in percent; a dash for what does not exist."""
     mean, error = value
     if mean is None:
         return "–"
     return f"{100 * mean:.1f}" if error is None else f"{100 * mean:.1f} ± {100 * error:.1f}"
 
 
-def _align(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]], right: Callable[[int], bool] = bool) -> str:
+    """Rows of cells as lines, a rule below the first; right: whether the column of an index is aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        told = [cell.rjust(width) if right(i) else cell.ljust(width) for i, (cell, width) in enumerate(cells)]
+        lines.append("  ".join(told).rstrip())
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -68,6 +68,7 @@ def _open(client: MlflowClient, target: Destination, stage: str, params: dict[st
     from bmix.tracking import runs
     from bmix.tracking.identity import data_digest
     from bmix.tracking.tags import run_name
+    from bmix.workspace.run_note import given_name
 
     marks = {runs.PARAMS_TAG: digest(params), runs.DATA_TAG: data_digest(), runs.LIVE_TAG: "true"}
     with only_one(target):
@@ -81,7 +82,9 @@ def _open(client: MlflowClient, target: Destination, stage: str, params: dict[st
             client.update_run(parent, status="RUNNING")
         else:
             tags = {**runs.SOURCE_TAGS, **marks}
-            parent = client.create_run(experiment.id, run_name=f"{run_name(params)} (live)", tags=tags).info.run_id
+            parent = client.create_run(
+                experiment.id, run_name=f"{run_name(params, given_name())} (live)", tags=tags
+            ).info.run_id
             runs.log_params(client, parent, params)
         tags = {**runs.SOURCE_TAGS, runs.PARENT_TAG: parent, runs.STAGE_TAG: stage, runs.LIVE_TAG: "true"}
         run = client.create_run(experiment.id, run_name=f"{stage} (live)", tags=tags)

@@ -19,6 +19,7 @@ from bmix.tracking import tables
 from bmix.tracking.identity import FACTS, LABELS, MANIFEST, NOISY, PREPARED, RecordKey, code_digest, data_digest
 from bmix.tracking.tags import membership_tags, model_tags, run_name, version_tags
 from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, file_digest, locked_params, locked_stages
+from bmix.workspace.run_note import given_name
 from bmix.workspace.timings import read_timing
 
 CLASSES_PICTURE, NOISE = PREPARED / "classes.png", NOISY / "noise.json"
@@ -108,7 +109,7 @@ def read_record() -> Record:
         "evaluate": StageContent(_class_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]),
     }
     return Record(
-        name=run_name(params.flat()),
+        name=run_name(params.flat(), given_name()),
         key=RecordKey(digest(params.flat()), data_digest(), code_digest(locked.values())),
         params=params.flat(),
         lock_digest=digest(locked),

@@ -12,8 +12,11 @@ from bmix.workspace.project import project_root
 _MODEL = "models/final"
 
 
-def run_name(params: dict[str, Any]) -> str:
-    """What a set of params is called in a table of runs, e.g. `balancemix · digits · mislabel 0.4 · seed 0`."""
+def run_name(params: dict[str, Any], given: str = "") -> str:
+    """What a set of params is called in a table of runs, e.g. `balancemix · digits · mislabel 0.4 · seed 0`.
+
+    given: the name that a person gave the run, which comes first.
+    """
     kind, seed = params["noise.kind"], params["training.seed"]
     noise = {"none": "clean", "single-positive": "single-positive"}.get(kind, f"{kind} {params['noise.rate']}")
     other_seed = kind != "none" and params["noise.seed"] != seed
@@ -21,7 +24,7 @@ def run_name(params: dict[str, Any]) -> str:
     switches = [name for name in ("minority", "clean", "relabel", "ambiguous") if not params[f"method.{name}"]]
     managed = params["training.recipe"] == "balancemix" and switches
     recipe = f"balancemix without {', '.join(switches)}" if managed else params["training.recipe"]
-    return " · ".join([recipe, params["data.source"], noise, seeds])
+    return " · ".join([*([given] if given else []), recipe, params["data.source"], noise, seeds])
 
 
 def membership_tags(facts: dict[str, Any]) -> dict[str, str]:
