@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bmix.data.manifest import Manifest, validate
 from bmix.sources.draw import with_drawn_splits
-from bmix.sources.plausibility import refuse_implausible, warned
+from bmix.sources.plausibility import refuse_implausible, refuse_twins, warned
 from bmix.sources.reading import Reading
 from bmix.sources.registry import SOURCES
 from bmix.sources.screening import drop_empty, noted_copies, screen_overlap, without_no_label
@@ -58,6 +58,8 @@ def examine(
 
 
 def _accept(manifest: Manifest, data: DataParams, accept: Callable[[Manifest], None]) -> None:
+    source = SOURCES[data.source]
+    refuse_twins(manifest, data.path)
     validate(manifest, data.path)
-    refuse_implausible(manifest, data.path, may_be_everywhere=SOURCES[data.source].annotates_objects)
+    refuse_implausible(manifest, data.path, source.annotates_objects, source.reads_cells)
     accept(manifest)

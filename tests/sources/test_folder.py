@@ -225,6 +225,36 @@ def test_folders_of_another_layout_are_no_classes(tmp_path: Path, top: str) -> N
     assert 'the folders "images", "labels", which are no names of classes' in refusal(tmp_path).found
 
 
+@pytest.mark.parametrize("names", [("cat_train", "cat_val"), ("Train cat", "Test cat"), ("cat-training", "cat-valid")])
+def test_folders_that_name_a_class_and_a_split_are_refused_unless_they_are_listed(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    touch(*(tmp_path / name / "a.jpg" for name in names), tmp_path / "dog/b.jpg")
+    assert "which name a class and a split each" in refusal(tmp_path).found
+    read_folder(tmp_path, tmp_path, {}, ClassList([*names, "dog"], "data.classes"))
+
+
+def test_a_train_station_is_a_class(tmp_path: Path) -> None:
+    touch(tmp_path / "train_station/a.jpg", tmp_path / "test_tube/b.jpg", tmp_path / "station/c.jpg")
+    assert read_folder(tmp_path, tmp_path).classes == ["station", "test_tube", "train_station"]
+
+
+@pytest.mark.parametrize("name", ["cat_dog", "Dog, Cat", "cat and dog"])
+def test_a_folder_for_two_classes_beside_theirs_is_refused_unless_it_is_listed(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/dog/b.jpg", tmp_path / f"train/{name}/c.jpg")
+    error = refusal(tmp_path)
+    assert error.found == f'the folder "{name}" beside "cat", "dog"'
+    assert error.where == str(tmp_path / "train")
+    assert read_folder(tmp_path, tmp_path, {}, ClassList(["cat", "dog", name], "data.classes")).classes[-1] == name
+
+
+def test_folders_inside_those_of_the_classes_are_told(tmp_path: Path) -> None:
+    touch(tmp_path / "animals/cat/a.jpg", tmp_path / "animals/dog/b.jpg", tmp_path / "things/c.jpg")
+    assert read_folder(tmp_path, tmp_path).notes["inner folders"] == (
+        '2 images in folders inside those of the classes are of that class, e.g. "animals/cat/a.jpg" of "animals"'
+    )
+
+
 def test_misplaced_images_links_to_folders_and_links_to_nothing_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "train/cat/a.jpg", tmp_path / "train/b.jpg")
     assert refusal(tmp_path).found == "an image that is in no class folder"

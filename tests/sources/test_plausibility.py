@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bmix.data.manifest import COLUMNS, Manifest
-from bmix.sources.plausibility import is_odd, look_alikes, refuse_implausible, visible, warned
+from bmix.sources.plausibility import is_odd, look_alikes, refuse_implausible, refuse_twins, visible, warned
 from bmix.support.errors import InputError
 
 ROWS = [("train", ["cat"]), ("train", ["dog"]), ("train", []), ("test", ["cat"]), ("test", [])]
@@ -124,3 +124,26 @@ def test_a_class_on_every_image_of_a_test_split_is_noted() -> None:
     noted = warned(manifest([*ROWS, ("val", ["cat"])], ["cat", "dog"])).notes
     assert noted == {"always present in val": '"cat": average precision is 1 whatever the model says'}
     assert warned(renamed("cat", "dog")).notes == {}
+
+
+def test_a_class_that_may_mean_no_label_is_noted_if_it_is_never_beside_another() -> None:
+    rows = [*ROWS, ("train", ["No Finding"])]
+    note = warned(manifest(rows, ["cat", "dog", "No Finding"])).notes["no label"]
+    assert note.startswith('"No Finding": never beside another label')
+    beside = [*rows, ("train", ["cat", "No Finding"])]
+    assert "no label" not in warned(manifest(beside, ["cat", "dog", "No Finding"])).notes
+
+
+def test_a_class_in_other_letters_in_train_is_named_instead_of_a_class_without_a_positive() -> None:
+    rows = [("train", ["Cat"]), ("train", ["dog"]), ("val", ["cat"])]
+    with pytest.raises(InputError) as caught:
+        refuse_twins(manifest(rows, ["Cat", "cat", "dog"]), "photos")
+    assert caught.value.found == 'no positive in split train for "cat", but for "Cat"'
+    refuse_twins(manifest([*rows, ("train", ["cat"])], ["Cat", "cat", "dog"]), "photos")
+
+
+def test_remedies_name_cells_only_where_labels_are_in_cells() -> None:
+    for one in (renamed("0", "1"), manifest([("train", ["cat"])] * 2, ["cat"])):
+        with pytest.raises(InputError) as caught:
+            refuse_implausible(one, "photos", in_cells=False)
+        assert not {"cell", "column"} & set(caught.value.remedy.split())

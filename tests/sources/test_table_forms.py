@@ -200,13 +200,6 @@ def test_the_source_may_know_what_is_true(tmp_path: Path, read: Read) -> None:
         read(tmp_path, JOINED[";"] | {"true": ["cow", *true[1:]]}, CellRules(), "auto")
 
 
-@pytest.mark.parametrize("read", [as_table, as_features])
-def test_a_word_that_may_mean_none_is_noted(tmp_path: Path, read: Read) -> None:
-    columns = {"labels": [";".join(names) or "none" for names in LISTS]}
-    notes = read(tmp_path, columns, CellRules(), "auto").notes
-    assert notes["no label"].startswith('"none": never beside another label')
-
-
 def csv(folder: Path, text: str, rules: CellRules = CellRules(), classes: str = "auto") -> Manifest:  # noqa: B008
     path = folder / "labels.csv"
     path.write_text(text, encoding="utf-8")
@@ -233,6 +226,29 @@ def test_columns_under_other_names_are_read_and_told(tmp_path: Path) -> None:
 def test_a_file_without_names_of_columns_is_refused_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the first line is a row, not the names of the columns"):
         csv(tmp_path, "a.jpg,cat;dog\nb.jpg,cat\n")
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"PK\x03\x04", "zip"), (b"PAR1", "parquet"), (b"\x1f\x8b\x08\0", "gzip")])
+def test_a_spreadsheet_under_the_name_of_a_csv_is_refused_as_such(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(start + bytes(100))
+    with pytest.raises(InputError, match=f"{kind}.*, not text") as caught:
+        read_table(tmp_path / "labels.csv", tmp_path, 0, {}, CellRules(), "auto")
+    assert caught.value.remedy == "save it as CSV, or rename it"
+
+
+def test_numbers_between_0_and_1_in_a_column_per_class_are_refused_with_the_first_of_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        csv(tmp_path, "path,cat,dog\na.jpg,1,0.07\nb.jpg,0.93,0\n")
+    assert caught.value.where.endswith("labels.csv, line 3")
+    assert caught.value.found == 'column "cat" holds 0.93, a number between 0 and 1'
+
+
+def test_the_fold_of_a_cross_validation_is_no_class_unless_it_is_listed(tmp_path: Path) -> None:
+    rows = "path,cat,fold\na.jpg,1,0\nb.jpg,0,1\n"
+    manifest = csv(tmp_path, rows)
+    assert manifest.classes == ["cat"]
+    assert manifest.notes["labels"] == '0/1 columns: "cat"; left alone: "fold"'
+    assert csv(tmp_path, rows, classes="cat,fold").classes == ["cat", "fold"]
 
 
 def test_splits_under_usual_names_are_read(tmp_path: Path) -> None:

@@ -257,6 +257,33 @@ def test_lists_without_one_of_training_images_are_refused(tmp_path: Path) -> Non
     assert (error.where, error.found) == (str(root / "ImageSets" / "Main"), "no train.txt")
 
 
+def test_lists_of_single_classes_alone_are_refused(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    write_list(tmp_path, "helmet_train", ["a  1", "b -1"])
+    write_list(tmp_path, "helmet_val", ["c -1", "d  1"])
+    error = refusal(tmp_path)
+    assert error.where == str(tmp_path / "ImageSets" / "Main")
+    assert error.found == "lists of single classes alone, e.g. helmet_train.txt"
+    assert error.expected == "lists of all images of a split, e.g. train.txt and val.txt"
+
+
+def test_a_class_whose_objects_are_all_difficult_is_refused_as_such(tmp_path: Path) -> None:
+    write_own(tmp_path / "Annotations", tmp_path / "JPEGImages")
+    for path in (tmp_path / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("vest</name>", "vest</name><difficult>1</difficult>"))
+    error = refusal(tmp_path)
+    assert error.found == 'every object of split train that is called "vest" is marked difficult'
+    assert "data.difficult to positive" in error.remedy
+    assert read_voc(tmp_path, tmp_path, difficult="positive").classes == ["helmet", "vest"]
+
+
+def test_where_annotations_and_lists_were_found_is_told(tmp_path: Path) -> None:
+    write_own(tmp_path / "annotations", tmp_path / "images")
+    assert read_voc(tmp_path, tmp_path).notes["form"] == "annotations in annotations; no lists of images"
+    write_list(tmp_path, "train", ["a", "b", "c", "d"])
+    assert read_voc(tmp_path, tmp_path).notes["form"] == "annotations in annotations; lists ImageSets/Main/train.txt"
+
+
 HELMETS = {"a": ["helmet", "vest"], "b": ["vest"], "c": [], "d": ["helmet"]}
 
 

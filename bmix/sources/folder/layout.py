@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from bmix.data.manifest import quoted
 from bmix.sources.class_list import ClassList
 from bmix.sources.folder.files import UNLABELLED, folders_in
 from bmix.sources.image_names import is_image_name
+from bmix.sources.label_cells.combinations import joined_at, split_at
 from bmix.sources.split_map import refuse_unknown_parts
 from bmix.sources.split_names import split_named, splits_by_name
 from bmix.support.errors import InputError
@@ -57,6 +59,9 @@ def find_layout(path: Path, split_of: dict[str, str], skipped: Counter[str], lis
         classes = {part: [name for name in own if name in names] for part, own in classes.items()}
     for part, own in classes.items():
         _refuse_no_classes(base / part, own)
+        if not listed:
+            _refuse_splits_in_names(base / part, own)
+            _refuse_combined(base / part, own)
     return Layout(base, parts, classes, left_out, [name for name in found if listed and name not in names])
 
 
@@ -112,6 +117,42 @@ def _refuse_no_classes(folder: Path, names: list[str]) -> None:
                 f"the splits {quoted(sorted(entry.name for entry in splits))} within a class folder",
                 f"{folder}/SPLIT/{name}",
                 "move the folders of the splits above those of the classes",
+            )
+
+
+def _refuse_splits_in_names(folder: Path, names: list[str]) -> None:
+    """InputError for folders such as cat_train and cat_val, which would be two classes."""
+    first_of: dict[str, tuple[str, str]] = {}
+    for name in names:
+        words = re.split(r"[ _.-]+", name)
+        for at in (0, -1):
+            split = split_named(words[at]) if len(words) > 1 else None
+            if split is None:
+                continue
+            label = "_".join(words[1:] if at == 0 else words[:-1])
+            first, first_split = first_of.setdefault(label, (name, split))
+            if first_split != split:
+                raise InputError(
+                    str(folder),
+                    f"the folders {quoted([first, name])}, which name a class and a split each",
+                    f"{folder}/SPLIT/{label}",
+                    "make a folder for each split with the folders of the classes inside, or list every class in "
+                    "data.classes",
+                )
+
+
+def _refuse_combined(folder: Path, names: list[str]) -> None:
+    """InputError for a folder such as cat_dog beside cat and dog: its images would count as showing neither."""
+    known = {name.casefold() for name in names}
+    for name in names:
+        sign = joined_at(name.casefold(), known)
+        parts = split_at(name.casefold(), sign) if sign else []
+        if parts and not all(part.isdecimal() for part in parts):
+            raise InputError(
+                str(folder),
+                f"the folder {quoted([name])} beside {quoted(other for other in names if other.casefold() in parts)}",
+                "a folder for each class; an image of two classes is in the folders of both, under one name",
+                f"put the images of {quoted([name])} into each of these folders, or list every class in data.classes",
             )
 
 

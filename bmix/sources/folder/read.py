@@ -81,6 +81,11 @@ def _notes(layout: Layout, path: Path, images: list[ClassedImage], skipped: Coun
     notes["labels"] = "the names of the folders" + (" below the parts" if has_parts else "")
     if several := sum(len(image.labels) > 1 for image in images):
         notes["labels"] += f"; {several} images in several of them"
+    if inner := [image.first for image in images if image.first.label and "/" in image.first.name]:
+        notes["inner folders"] = (
+            f"{len(inner)} images in folders inside those of the classes are of that class, "
+            f'e.g. "{inner[0].label}/{inner[0].name}" of "{inner[0].label}"'
+        )
     for name, what, kinds in (
         ("skipped", "files that are no images", [kind for kind in skipped if kind not in UNREAD]),
         ("other formats", "pictures in formats that are not read", [kind for kind in skipped if kind in UNREAD]),

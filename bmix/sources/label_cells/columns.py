@@ -39,6 +39,10 @@ AMBIGUOUS = ("t and f", "x")
 others and holds something else is a mistake."""
 
 
+FOLDS = frozenset(["fold", "folds", "kfold", "k_fold", "k-fold", "cv_fold"])
+"""What the column of a cross-validation is called, in small letters: of two folds it holds 0 and 1."""
+
+
 @dataclass(frozen=True)
 class ClassColumns:
     """The labels and ignored cells of columns per class, their names and forms, and the columns left alone."""
@@ -67,8 +71,8 @@ def read_class_columns(cells: Cells, rules: CellRules, listed: list[str], candid
         )
     meanings: dict[str, np.ndarray] = {}
     families: dict[str, str] = {}
-    left = [name for name in candidates if listed and name not in listed]
-    for name in listed or candidates:
+    left = [name for name in candidates if (name not in listed if listed else name.lower() in FOLDS)]
+    for name in listed or [name for name in candidates if name not in left]:
         family, meaning_N = _meanings(cells.columns[name])
         other = np.flatnonzero(meaning_N == OTHER)
         known = int(np.isin(meaning_N, (PRESENT, ABSENT)).sum())

@@ -19,11 +19,6 @@ from bmix.sources.label_cells.rules import AUTO, CellRules
 from bmix.sources.plausibility import refuse_odd_names, refuse_values
 from bmix.support.errors import InputError, nearest, quoted
 
-NO_LABEL_WORDS = frozenset(
-    ["no finding", "no findings", "no_finding", "none", "nothing", "no label", "nolabel", "normal", "negative",
-     "background", "empty", "unlabelled", "unlabeled"]
-)  # fmt: skip
-"""What data sets write where an image shows no class, in small letters."""
 CONFIDENCE = "confidence"
 PRESENT_FROM = 0.5
 
@@ -95,6 +90,7 @@ def _by_columns(
     dropped = _no_label_column(own, rules)
     classes = [name for name in own.classes if name not in dropped]
     if not classes or (not names and nearest("labels", own.left)):
+        _refuse_shares(cells, own.left)
         _refuse_no_labels(cells, where)
     how = "; ".join(
         [f"0/1 columns: {quoted(classes)}", *own.how]
@@ -143,18 +139,14 @@ def _confident(cells: Cells, labels: Entries) -> tuple[Entries, dict[str, str]]:
 
 
 def _without_no_label(labels: Entries, rules: CellRules, cells: Cells) -> tuple[Entries, dict[str, str]]:
-    """The labels without the word that means none; a note, also where a name may be such a word and params are silent.
+    """The labels without the word that means none, and a note on it.
 
-    InputError where the word stands beside a label in one row, or on no row.
+    InputError if the word stands beside a label in one row, or on no row.
     """
-    plain = [name.lower() for name in labels.names]
     if rules.no_label == AUTO:
-        found = [code for code, name in enumerate(plain) if name in NO_LABEL_WORDS]
-        alone = [labels.names[code] for code in found if len(labels.names) > 1 and _is_alone(labels, code)]
-        said = "never beside another label and a class like any other; where it means no label, set data.no_label to it"
-        return labels, {"no label": f"{quoted(alone)}: {said}"} if alone else {}
+        return labels, {}
     word = rules.no_label.strip().lower()
-    codes = [code for code, name in enumerate(plain) if name == word]
+    codes = [code for code, name in enumerate(labels.names) if name.lower() == word]
     if not codes:
         raise InputError(
             "data.no_label",
@@ -178,13 +170,31 @@ def _without_no_label(labels: Entries, rules: CellRules, cells: Cells) -> tuple[
     return kept.renumbered(names), {"no label": f"{len(rows)} rows with {quoted([rules.no_label])}"}
 
 
-def _is_alone(labels: Entries, code: int) -> bool:
-    rows = labels.rows[labels.codes == code]
-    return not np.isin(labels.rows[labels.codes != code], rows).any()
-
-
 def _no_label_column(own: ClassColumns, rules: CellRules) -> list[str]:
     return [name for name in own.classes if rules.no_label != AUTO and name.lower() == rules.no_label.strip().lower()]
+
+
+def _refuse_shares(cells: Cells, names: list[str]) -> None:
+    """InputError for columns that hold numbers between 0 and 1 instead of 0 and 1."""
+    for name in names:
+        column = cells.columns[name]
+        if not (
+            pa.types.is_string(column.type) or pa.types.is_dictionary(column.type) or pa.types.is_floating(column.type)
+        ):
+            continue
+        try:
+            value_N = np.asarray(column.cast(pa.string()).cast(pa.float64()).fill_null(0), np.float64)
+        except pa.ArrowException:
+            continue
+        between_N = (value_N > 0) & (value_N < 1)
+        if between_N.any() and ((value_N >= 0) & (value_N <= 1)).all():
+            row = int(between_N.argmax())
+            raise InputError(
+                str(cells.origins[row]),
+                f'column "{name}" holds {value_N[row]:g}, a number between 0 and 1',
+                "0 or 1 in a column per class, or names in a column labels",
+                "write 1 where the class is present and 0 where it is absent",
+            )
 
 
 def _refuse_no_labels(cells: Cells, where: str) -> None:

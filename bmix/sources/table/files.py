@@ -24,6 +24,13 @@ from bmix.support.errors import InputError
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "|"}
 FORMATS = {".csv": "CSV", ".tsv": "TSV", ".tab": "TSV", ".parquet": "parquet", ".jsonl": "JSONL", ".ndjson": "JSONL"}
+_BINARY = {
+    b"PK\x03\x04": "a zip archive, as .xlsx files are",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls)",
+    b"PAR1": "a parquet file",
+    b"\x1f\x8b": "a gzip archive",
+}
+"""What a file is by its first bytes."""
 _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """The first line by which Excel says what separates the columns."""
 
@@ -39,6 +46,7 @@ def read_cells(path: Path) -> Cells:
         )
     if suffix == ".parquet":
         return _read_parquet(path)
+    _refuse_binary(path)
     try:
         with path.open(encoding="utf-8-sig", newline="" if suffix in SEPARATORS else None) as file:
             return _read_csv(file, path, SEPARATORS[suffix]) if suffix in SEPARATORS else read_jsonl(file, path)
@@ -46,6 +54,22 @@ def read_cells(path: Path) -> Cells:
         raise encoding_error(path) from error
     except OSError as error:
         raise InputError(str(path), f"not readable: {error}", "a file of text", "check the file") from error
+
+
+def _refuse_binary(path: Path) -> None:
+    """InputError for a spreadsheet, an archive or a parquet file under the name of a text file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        return  # The reader says why.
+    if kind := _BINARY.get(start) or _BINARY.get(start[:2]):
+        raise InputError(
+            str(path),
+            f"{kind}, not text",
+            "a table in UTF-8",
+            f"save it as {FORMATS[path.suffix.lower()]}, or rename it",
+        )
 
 
 def _read_csv(file: TextIO, path: Path, usual: str) -> Cells:

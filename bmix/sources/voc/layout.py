@@ -138,6 +138,7 @@ def _parts_of(year: Path, prefix: str) -> dict[str, Part]:
     annotations = _annotation_folder(year)
     lists = _lists(year)
     if not lists:
+        _refuse_class_lists_alone(year)
         return {prefix.rstrip("-"): Part("", year, annotations, None)}
     return {prefix + file.stem: Part(file.stem, year, annotations, file) for file in lists}
 
@@ -159,9 +160,24 @@ def _lists(year: Path) -> list[Path]:
     return []
 
 
+def _refuse_class_lists_alone(year: Path) -> None:
+    """InputError for lists of single classes, such as cat_train.txt, without a list of all images of a split."""
+    for folder in (year / "ImageSets" / "Main", year / "ImageSets"):
+        lists = [
+            file for file in sorted(folder.glob("*.txt")) if not file.name.startswith(".") and _is_class_list(file)
+        ]
+        if splits := sorted({file.stem.rpartition("_")[2] for file in lists}):
+            raise InputError(
+                str(folder),
+                f"lists of single classes alone, e.g. {lists[0].name}",
+                "lists of all images of a split, e.g. " + " and ".join(f"{split}.txt" for split in splits),
+                "add these lists, or remove the folder to have the splits drawn",
+            )
+
+
 def _is_class_list(path: Path) -> bool:
-    """Whether a list is of one class of somebody's own: CLASS_PART.txt with 1, 0 or -1 after each name."""
-    if "_" not in path.stem:
+    """Whether a list is of one class: CLASS_PART.txt with 1, 0 or -1 after each name."""
+    if "_" not in path.stem or not path.is_file():
         return False
     with path.open("rb") as file:
         words = file.readline(1000).split()

@@ -15,7 +15,8 @@ from bmix.sources.voc.annotation import Annotation, read_annotation
 from bmix.sources.voc.classes import classes_of
 from bmix.sources.voc.layout import UNLABELLED, Part, annotation_file, choose_parts, find_parts
 from bmix.sources.voc.pictures import Pictures
-from bmix.support.errors import InputError
+from bmix.support.errors import InputError, quoted
+from bmix.support.errors import listed as listed_names
 
 NOTES = {
     "ignore": {"ignore": "classes of which every object is marked difficult"},
@@ -71,7 +72,7 @@ def read_voc(
         labels, ignore = (sorted(names, key=column_of.__getitem__) for names in (present, ignored))
         rows.append([picture.id, picture.path, picture.split, labels, ignore, ""])
     origins = pd.Index([picture.where for picture in pictures], name="origin", dtype=object)
-    notes = dict(NOTES[difficult])
+    notes = {"form": _form(chosen, path)} | NOTES[difficult]
     if classes_note:
         notes["classes"] = classes_note
     if renamed := [f"{split} from {part.name}" for part, split in chosen if part.name not in ("", split)]:
@@ -79,9 +80,40 @@ def read_voc(
     if without:
         notes["without annotation"] = f"{without} images that no annotation belongs to are left out"
     frame = pd.DataFrame(rows, columns=COLUMNS, index=origins)
+    _refuse_all_difficult(frame, classes, pictures, difficult, str(path))
     manifest = Manifest(frame, classes, notes, classes_listed=bool(listed))
     # An image that is listed twice is refused by its id.
     return manifest if frame["id"].duplicated().any() else merge_repeated(manifest, str(path), join=True)
+
+
+def _form(chosen: list[tuple[Part, str]], path: Path) -> str:
+    """Where the annotations and the lists of the parts are, for the note."""
+
+    def below(folders: list[Path]) -> str:
+        names = (folder.relative_to(path).as_posix() for folder in dict.fromkeys(folders))
+        return listed_names("the folder itself" if name == "." else name for name in names)
+
+    annotations = [part.annotations for part, _ in chosen if part.annotations]
+    lists = [part.listed for part, _ in chosen if part.listed]
+    return f"annotations in {below(annotations)}; " + (f"lists {below(lists)}" if lists else "no lists of images")
+
+
+def _refuse_all_difficult(
+    frame: pd.DataFrame, classes: list[str], pictures: list[_Picture], difficult: str, where: str
+) -> None:
+    """InputError for a class that the training images show, but only in objects that are marked difficult."""
+    if difficult == "positive":
+        return
+    train = [picture.annotation for picture in pictures if picture.split == "train" and picture.annotation]
+    named = {name for annotation in train for name, _ in annotation.objects}
+    present = {name for names in frame["labels"][frame["split"] == "train"] for name in names}
+    if hidden := [name for name in classes if name in named - present]:
+        raise InputError(
+            where,
+            f"every object of split train that is called {quoted(hidden)} is marked difficult",
+            "a training image with each class",
+            "set data.difficult to positive, or correct the marks",
+        )
 
 
 def _pictures(chosen: list[tuple[Part, str]], root: Path) -> tuple[list[_Picture], int]:
