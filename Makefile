@@ -12,25 +12,33 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help repro compare check test clean-runs
+.PHONY: help install repro compare check runs test test-fast clean-runs
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
+install: $(INSTALLED) ## make .venv with all that bmix needs
+
 repro: $(INSTALLED) ## run what is not up to date of the pipeline, show the result
-	@$(BIN)/python -m bmix repro
+	@$(BIN)/bmix repro
 
 compare: $(INSTALLED) ## the recipes bce, mixup and balancemix on the same data, side by side
-	@$(BIN)/python -m bmix compare
+	@$(BIN)/bmix compare
 
 check: $(INSTALLED) ## check params.yaml and the data, run nothing
-	@$(BIN)/python -m bmix check
+	@$(BIN)/bmix check
+
+runs: $(INSTALLED) ## list the runs with edited params or a name, and their results
+	@$(BIN)/bmix runs
 
 test: $(INSTALLED) ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-fast: $(INSTALLED) ## the tests that need neither the pipeline nor long: under a minute
+	$(BIN)/python -m pytest --numprocesses 2 -m "not pipeline and not real_data and not slow"
 
 clean-runs: ## remove the copies of the project that runs with edited params made
 	rm -rf .bmix/runs
