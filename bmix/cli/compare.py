@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bmix.cli.options import Edits, one_of, whole_number
-from bmix.cli.show import record, tell
+from bmix.cli.show import Lines, record
 from bmix.recipes import RECIPES
 
 COMPARED = ("bce", "mixup", "balancemix")
@@ -60,8 +60,9 @@ def compare(
     if output:
         check_output(output)
     runs = plan_runs(recipes, seeds, edits)
-    tell(folders(runs))
-    measures, faults = run_all(runs, jobs, tell)
+    with Lines() as lines:
+        lines.tell(folders(runs))
+        measures, faults = run_all(runs, jobs, lines.tell)
     by_recipe = columns(runs, measures)
     if any(by_recipe.values()):
         seeds_told = f", mean ± standard error over {len(seeds)} seeds" if len(seeds) > 1 else ""

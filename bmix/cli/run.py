@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from bmix.cli.options import Edits, Name
-from bmix.cli.show import show_result, tell
+from bmix.cli.show import Lines, show_result
 
 
 def repro(edits: Edits = [], name: Name = "") -> int:  # noqa: B006 - typer's way to say that there may be none
@@ -20,10 +20,11 @@ def repro(edits: Edits = [], name: Name = "") -> int:  # noqa: B006 - typer's wa
     from bmix.pipeline.repro import PipelineError, reproduce
 
     project = open_project(edits, name)
-    if project.folder != Path():
-        tell(f"runs in {project.folder}")
     try:
-        reproduce(project.folder, tell=tell, environment=project.environment)
+        with Lines() as lines:
+            if project.folder != Path():
+                lines.tell(f"runs in {project.folder}")
+            reproduce(project.folder, tell=lines.tell, environment=project.environment)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

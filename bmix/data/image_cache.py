@@ -113,9 +113,9 @@ class CachedImages:
         size = f"{count} decoded images, {bytes_needed / 2**30:.2f} GiB"
         _refuse_full_disk(self.path, bytes_needed, size)
         print(f"{VARIABLE}: writing {size}, to {self.path}", file=sys.stderr)
-        pace, done = Pace("cached", count), 0
+        done = 0
         try:
-            with temporary.open("wb") as file:
+            with Pace("cached", count) as pace, temporary.open("wb") as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
                 np.lib.format.write_array_header_1_0(file, header)
                 for block in blocks:

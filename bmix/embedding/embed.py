@@ -117,17 +117,17 @@ def embed(
         print(f"goes on after {done} of {count} images", flush=True)
     make_views = build_augment(augment)
     paths = [image_root / path for path in manifest.frame["path"]]
-    pace = Pace("embedded", count, done)
-    for start in missing:
-        rows = np.arange(start, min(start + PART_ROWS, count))
-        images = _load([paths[row] for row in rows], classifier.spec.image_size)
-        shown = [images, *(make_views(images, keys(rows, seed, "embed", view)) for view in range(1, views + 1))]
-        features_BVD = np.stack([_features(classifier, one, batch) for one in shown], axis=1)
-        _refuse_overflow(features_BVD, manifest.frame["id"].iloc[start])
-        with replaced(_part(parts, start)) as temporary, temporary.open("wb") as file:
-            np.save(file, features_BVD)
-        done += len(rows)
-        pace.tell(done)
+    with Pace("embedded", count, done) as pace:
+        for start in missing:
+            rows = np.arange(start, min(start + PART_ROWS, count))
+            images = _load([paths[row] for row in rows], classifier.spec.image_size)
+            shown = [images, *(make_views(images, keys(rows, seed, "embed", view)) for view in range(1, views + 1))]
+            features_BVD = np.stack([_features(classifier, one, batch) for one in shown], axis=1)
+            _refuse_overflow(features_BVD, manifest.frame["id"].iloc[start])
+            with replaced(_part(parts, start)) as temporary, temporary.open("wb") as file:
+                np.save(file, features_BVD)
+            done += len(rows)
+            pace.tell(done)
     _write(output, manifest, [_part(parts, start) for start in starts])
     shutil.rmtree(parts, ignore_errors=True)
 

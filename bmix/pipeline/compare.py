@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bmix.pipeline.projects import Project, open_project
 from bmix.pipeline.repro import PipelineError, reproduce, stop_running
 from bmix.pipeline.table import Measures, read_measures
+from bmix.support.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,12 @@ def run_all(runs: Sequence[Run], jobs: int, tell: Callable[[str], None] = print)
         except PipelineError as error:
             return error
 
-    pool = ThreadPoolExecutor(max_workers=jobs)
+    pool, pace = ThreadPoolExecutor(max_workers=jobs), Pace("compared", len(runs), unit="runs")
+    results: list[Measures | PipelineError] = []
     try:
-        results = list(pool.map(work, runs))
+        for result in pool.map(work, runs):
+            results.append(result)
+            tell(str(pace.at(len(results))))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         stop_running()

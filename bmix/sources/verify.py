@@ -140,7 +140,7 @@ def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int,
     """Fill in what is not known or has changed; the faults by position. The memo is written whatever ends this."""
     faults: dict[int, UnusableImageError] = {}
     count, news, started = len(examined.paths), False, time.time_ns()
-    pace, image_root = Pace("verified", count), ImageRoot(root)
+    image_root = ImageRoot(root)
 
     def look(positions: range) -> list[tuple[int, Found | UnusableImageError]]:
         """What was not known of the files at these positions."""
@@ -156,7 +156,11 @@ def _examine_all(root: Path, examined: Examined, memo: Path | None) -> dict[int,
         return results
 
     try:
-        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with (
+            warnings.catch_warnings(),
+            Pace("verified", count) as pace,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
             # A picture over the pixel limit is refused; PIL's warning about it, or about odd metadata, adds nothing.
             warnings.simplefilter("ignore")
             blocks = (range(count)[start : start + EXAMINED_AT_ONCE] for start in range(0, count, EXAMINED_AT_ONCE))

@@ -14,6 +14,7 @@ from bmix.method.objective import label_losses
 from bmix.models.ensemble import average
 from bmix.randomness import keys
 from bmix.recipes.shared.base import EpochPass
+from bmix.support.pace import Pace
 from bmix.training.engine import Engine
 from bmix.training.loading import load, worker_count
 
@@ -21,6 +22,9 @@ VIEWS = 2
 """Views that eq. 9 averages over."""
 
 VIEWS_AT_ONCE = 256
+
+QUIET_SECONDS = 20.0
+"""Between two lines that tell how far a pass is."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,15 @@ def _logits(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = None
     positions = list(torch.arange(len(rows)).split(VIEWS_AT_ONCE // seen.count)) if len(rows) else []
     own = engine.ranks.own(positions)
     workers = worker_count(store, seen.augment, engine.ranks.here)
-    for position_B, (_, views) in zip(own, load(_Blocks(store, [rows[p] for p in own], seen), workers), strict=True):
-        logits = engine.member_logits(views.flatten(0, 1))
-        yield position_B.to(engine.device, non_blocking=True), logits.view(len(logits), *views.shape[:2], -1)
+    blocks = load(_Blocks(store, [rows[p] for p in own], seen), workers)
+    done, count = 0, sum(map(len, own))
+    with Pace("judged", count, seconds=QUIET_SECONDS) as pace:
+        for position_B, (_, views) in zip(own, blocks, strict=True):
+            logits = engine.member_logits(views.flatten(0, 1))
+            yield position_B.to(engine.device, non_blocking=True), logits.view(len(logits), *views.shape[:2], -1)
+            done += len(position_B)
+            if engine.ranks.first:
+                pace.tell(done)
 
 
 def epoch_pass(engine: Engine, store: Store, given_NK: Tensor, seen: Seen) -> EpochPass:

@@ -1,29 +1,39 @@
-"""Progress as plain lines, with the time that is left."""
+"""Progress of a training run: a line per epoch, and how long the steps that are left will take."""
 
 from __future__ import annotations
 
-import time
+from types import TracebackType
 
+from bmix.support.pace import Pace
 from bmix.training.loop import Trainer
 
 QUIET_SECONDS = 20.0
-"""An epoch that takes longer says in between where it stands."""
+"""Between two lines within an epoch."""
 
 
 class Progress:
-    """Prints a line per epoch, and one every 20 seconds within an epoch; of several processes the first does."""
+    """Prints a line per epoch, and tells within an epoch how far it is; of several processes the first does."""
 
     def __init__(self, trainer: Trainer, until: int) -> None:
         self.trainer, self.until = trainer, until
         self._first = trainer.epoch
-        self._started = self._spoke = time.perf_counter()
+        self._pace: Pace | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if self._pace:
+            self._pace.__exit__(kind, error, trace)
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Called after every step."""
-        if self.trainer.ranks.first and time.perf_counter() - self._spoke >= QUIET_SECONDS:
-            done = epoch - 1 + step / steps
-            print(f"epoch {epoch}/{self.trainer.plan.epochs}  step {step}/{steps}  {self._left(done)}", flush=True)
-            self._spoke = time.perf_counter()
+        if not self.trainer.ranks.first:
+            return
+        if self._pace is None:
+            total, start = self.until * steps, self._first * steps
+            self._pace = Pace("trained", total, start, "steps", QUIET_SECONDS).__enter__()
+        self._pace.tell((epoch - 1) * steps + step)
 
     def on_epoch(self) -> None:
         """Called after every epoch."""
@@ -43,12 +53,8 @@ class Progress:
                 f"of the given positives {row['clean_positives']:.1%} clean, "
                 f"{row['relabelled_positives']:.1%} re-labelled, {row['ambiguous_positives']:.1%} ambiguous"
             )
-        parts += [f"{seconds:.1f} s", self._left(row["epoch"])]
+        parts.append(f"{seconds:.1f} s")
+        if self._pace:
+            done = self._pace.total // self.until * row["epoch"]
+            parts.append(f"about {self._pace.at(done).left} left")
         print("  ".join(parts), flush=True)
-        self._spoke = time.perf_counter()
-
-    def _left(self, done: float) -> str:
-        elapsed = time.perf_counter() - self._started
-        seconds = round(elapsed / max(done - self._first, 1e-9) * (self.until - done))
-        hours, minutes = seconds // 3600, seconds // 60 % 60
-        return f"ETA {hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"ETA {minutes}:{seconds % 60:02d}"

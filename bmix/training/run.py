@@ -136,12 +136,12 @@ def _build_network(
 
 def advance(trainer: Trainer, until: int, on_epoch: Callable[[Trainer], None] | None = None) -> None:
     """Train until `until` epochs are done; the first process tells progress. `on_epoch`: after every epoch."""
-    progress = Progress(trainer, until)
-    while trainer.epoch < until:
-        trainer.train_epoch(progress.on_step)
-        progress.on_epoch()
-        if on_epoch is not None:
-            on_epoch(trainer)
+    with Progress(trainer, until) as progress:
+        while trainer.epoch < until:
+            trainer.train_epoch(progress.on_step)
+            progress.on_epoch()
+            if on_epoch is not None:
+                on_epoch(trainer)
 
 
 def write_outputs(trainer: Trainer, ledger: Ledger, folder: Path) -> None:
