@@ -17,7 +17,7 @@ from tests.docs.pages import BLOCKS, Block
 from tests.helpers.tiny import REPOSITORY
 
 SHELL = [block for block in BLOCKS if block.language in ("sh", "bash", "console") and not block.not_run]
-PYTHON = [block for block in BLOCKS if block.language == "python" and not block.not_run]
+PYTHON = [block for block in BLOCKS if block.language == "python" and not block.not_run and ">>> " not in block.text]
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)

@@ -10,20 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from bmix.evaluation.metrics import average_precision, class_groups, mean_average_precision, precision_recall_curves
 from bmix.support.errors import InputError
-
-
-def slow_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    kept = [(score, label) for score, label in zip(scores, labels, strict=True) if label != -1]
-    positives = sum(label == 1 for _, label in kept)
-    if positives == 0:
-        return float("nan")
-    total, recall_before = 0.0, 0.0
-    for threshold in sorted({score for score, _ in kept}, reverse=True):
-        called = [label for score, label in kept if score >= threshold]
-        recall, precision = called.count(1) / positives, called.count(1) / len(called)
-        total += (recall - recall_before) * precision
-        recall_before = recall
-    return total
+from tests.helpers import naive
 
 
 @settings(max_examples=60, deadline=None)
@@ -32,7 +19,7 @@ def test_equals_the_definition_with_ties_and_ignored_cells(data: st.DataObject) 
     shape = (data.draw(st.integers(1, 25)), data.draw(st.integers(1, 4)))
     scores = data.draw(arrays(np.float64, shape, elements=st.sampled_from([-1.0, 0.0, 0.1, 0.25, 0.7, 1.0])))
     labels = data.draw(arrays(np.int8, shape, elements=st.sampled_from([-1, 0, 0, 1])))
-    expected = [slow_average_precision(scores[:, k], labels[:, k]) for k in range(shape[1])]
+    expected = [naive.average_precision(scores[:, k], labels[:, k]) for k in range(shape[1])]
     np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
 
 
@@ -44,7 +31,7 @@ def test_equals_the_definition_on_any_finite_scores(data: st.DataObject, dtype: 
     scores = few[data.draw(arrays(np.int8, (images, 2), elements=st.integers(0, 5)))]
     scores *= data.draw(arrays(dtype, (images, 2), elements=st.sampled_from([1, -1])))
     labels = data.draw(arrays(np.int8, (images, 2), elements=st.sampled_from([-1, 0, 0, 1])))
-    expected = [slow_average_precision(scores[:, k], labels[:, k]) for k in range(2)]
+    expected = [naive.average_precision(scores[:, k], labels[:, k]) for k in range(2)]
     np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
 
 
