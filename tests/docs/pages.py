@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.helpers.tiny import REPOSITORY
 
 PAGES = [
-    *(path for name in ("CONTRIBUTING.md", "CHANGELOG.md") if (path := REPOSITORY / name).exists()),
+    *(path for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (path := REPOSITORY / name).exists()),
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

@@ -62,7 +62,11 @@ def _take(words: list[str]) -> bool:
             from dvc.cli import parse_args
 
             parse_args(arguments)
-        case ["python", "-m", "pytest", *arguments]:
+        case ["." | "source", file]:
+            assert file == ".venv/bin/activate"
+        case ["git", "add" | "diff" | "commit", *_]:
+            pass
+        case ["pytest", *arguments] | ["python", "-m", "pytest", *arguments]:
             assert all(Path(argument).exists() for argument in arguments if argument.startswith("tests/"))
         case ["python", "-m", module, *arguments]:
             _take_module(Path(*module.split(".")).with_suffix(".py"), arguments)
