@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["bce", "mixup", "balancemix"])
     parser.add_argument("--noises", nargs="+", default=NOISES, metavar="'KIND RATE'")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--against", choices=list(RECIPES), help="print each recipe's difference to this one, too")
     parser.add_argument("--part", default="1/1", metavar="I/N")
     parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -52,6 +55,9 @@ def main() -> None:
             run(root, folder, home / "prepared", [*arguments.edits, *edits, f"noise.rate={rate}"])
     with pd.option_context("display.width", 200):
         print(table(home).to_string(index=False))
+        if arguments.against:
+            print(f"\nmAP, and the difference to {arguments.against}, seed by seed")
+            print(differences(home, arguments.against).to_string(index=False))
 
 
 def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
@@ -101,12 +107,11 @@ def table(home: Path) -> pd.DataFrame:
     a dash; a single run has no error.
     """
     rows = []
-    for path in sorted(home.glob("*/*-*/metrics.json")):
-        metrics, (recipe, _, seed) = read_json(path), path.parent.name.rpartition("-")
+    for noise_kind, recipe, seed, metrics in _finished(home):
         detection, repair = metrics["detection"] or {}, metrics["repair"] or {}
         rows.append(
             {
-                "noise": path.parent.parent.name,
+                "noise": noise_kind,
                 "recipe": recipe,
                 "seed": seed,
                 **{f"test {group}": metrics["mAP"][group] for group in ("all", "many", "medium", "few")},
@@ -125,6 +130,42 @@ def table(home: Path) -> pd.DataFrame:
     shown = (alone + " ± " + error.round(1).astype(str)).where(error.notna(), alone)
     shown = shown.where(mean.notna(), "–").loc[:, mean.notna().any()]
     return shown.assign(runs=grouped.size()).reset_index()
+
+
+def differences(home: Path, against: str) -> pd.DataFrame:
+    """A row per recipe, a column per noise: the mean mAP in percent, and how far it is above the one of `against`.
+
+    The difference is the mean ± standard error of those at equal seeds, over the seeds that both have; without an
+    error for a single seed, and empty where there is none.
+    """
+    finished = [(noise, seed, recipe, 100 * metrics["mAP"]["all"]) for noise, recipe, seed, metrics in _finished(home)]
+    runs = pd.DataFrame(finished, columns=["noise", "seed", "recipe", "mAP"])
+    wide = runs.pivot_table("mAP", index=["noise", "seed"], columns="recipe")
+    apart = wide.sub(wide[against], axis=0)
+    cells = {}
+    for recipe in wide:
+        by_noise = apart[recipe].groupby("noise")
+        mean, error, level = by_noise.mean(), by_noise.sem(), wide[recipe].groupby("noise").mean()
+        cells[recipe] = {
+            noise_kind: _cell(level[noise_kind], mean[noise_kind], error[noise_kind], recipe == against)
+            for noise_kind in mean.index
+        }
+    return pd.DataFrame(cells).T.rename_axis("recipe").reset_index()
+
+
+def _cell(level: float, difference: float, error: float, is_reference: bool) -> str:
+    if pd.isna(level):
+        return "–"
+    if is_reference or pd.isna(difference):
+        return f"{level:.1f}"
+    return f"{level:.1f} ({difference:+.1f}" + ("" if pd.isna(error) else f" ± {error:.1f}") + ")"
+
+
+def _finished(home: Path) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Noise, recipe, seed and metrics of every finished run below `home`."""
+    for path in sorted(home.glob("*/*-*/metrics.json")):
+        recipe, _, seed = path.parent.name.rpartition("-")
+        yield path.parent.parent.name, recipe, seed, read_json(path)
 
 
 if __name__ == "__main__":

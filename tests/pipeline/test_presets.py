@@ -19,8 +19,15 @@ def with_edits(*edits: str) -> dict[str, object]:
     return parse_params(apply_edits(content, expand_presets(list(edits), FOLDER))).flat()
 
 
-def test_the_presets_are_the_paper_s_set_ups_and_settings() -> None:
-    assert preset_names(FOLDER) == ["clean", "paper-coco", "paper-deepfashion", "paper-voc", "single-positive"]
+def test_the_presets_are_the_paper_s_set_ups_and_settings_and_more() -> None:
+    assert preset_names(FOLDER) == [
+        "clean",
+        "features",
+        "paper-coco",
+        "paper-deepfashion",
+        "paper-voc",
+        "single-positive",
+    ]
 
 
 @pytest.mark.parametrize("name", preset_names(FOLDER))

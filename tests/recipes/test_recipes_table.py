@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.recipes import table
+from benchmarks.recipes import differences, table
 from bmix.support.files import write_json
 
 
@@ -32,3 +32,16 @@ def test_a_further_test_split_has_its_column(tmp_path: Path) -> None:
     shown = table(tmp_path)
     assert shown["balanced"].tolist() == ["45.0"]
     assert "test few" not in shown
+
+
+def test_differences_are_taken_seed_by_seed(tmp_path: Path) -> None:
+    for seed, (bce, balancemix) in enumerate(((0.5, 0.6), (0.7, 0.9))):
+        write_metrics(tmp_path, f"mislabel-0.4/bce-{seed}", bce, None)
+        write_metrics(tmp_path, f"mislabel-0.4/balancemix-{seed}", balancemix, None)
+    write_metrics(tmp_path, "mislabel-0.4/asl-1", 0.85, None)
+    write_metrics(tmp_path, "none-0.0/bce-0", 0.8, None)
+    shown = differences(tmp_path, "balancemix").set_index("recipe")
+    assert list(shown.columns) == ["mislabel-0.4", "none-0.0"]
+    assert shown.loc["bce"].tolist() == ["60.0 (-15.0 ± 5.0)", "80.0"]
+    assert shown.loc["asl"].tolist() == ["85.0 (-5.0)", "–"]
+    assert shown.loc["balancemix"].tolist() == ["75.0", "–"]

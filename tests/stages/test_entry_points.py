@@ -18,6 +18,8 @@ MODULES = [
     "flows.pipeline",
     "flows.retrain",
     "benchmarks.bench",
+    "benchmarks.many_classes",
+    "benchmarks.real_noise",
     "benchmarks.recipes",
     "benchmarks.scale",
 ]
