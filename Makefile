@@ -37,7 +37,7 @@ test: $(INSTALLED) ## lint, types, tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-test-fast: $(INSTALLED) ## the tests that need neither the pipeline nor long: under a minute
+test-fast: $(INSTALLED) ## the tests that are quick: no pipeline, no training, no other programs
 	$(BIN)/python -m pytest --numprocesses 2 -m "not pipeline and not real_data and not slow"
 
 clean-runs: ## remove the copies of the project that runs with edited params made

@@ -14,11 +14,21 @@ os.environ.update(TELEMETRY_OFF)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run Prefect come last: its exit hooks stay in the process, and fail in every process forked later.
+SLOW_ROOMS = ("chaos", "docs", "models", "stages", "tracking", "training")
+"""Rooms whose tests train, start other programs or damage files by hundreds: all of them are `slow`."""
 
-    They share one server, and so one of several test processes.
+
+# Before pytest chooses by markers.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow rooms, and put tests that run Prefect last.
+
+    Prefect's exit hooks stay in the process, and fail in every process forked later. These tests share one server, and
+    so one of several test processes.
     """
+    for item in items:
+        if item.path.parent.name in SLOW_ROOMS:
+            item.add_marker(pytest.mark.slow)
     with_prefect = [item for item in items if "prefect_server" in getattr(item, "fixturenames", ())]
     for item in with_prefect:
         item.add_marker(pytest.mark.xdist_group("prefect"))

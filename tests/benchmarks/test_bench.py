@@ -27,6 +27,7 @@ def test_the_last_line_is_a_json_object_with_name_and_ratios(
         assert ratio == pytest.approx(figures["loop_seconds"][kind] / figures["ours_seconds"][kind], abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_stages_are_timed_as_commands(capsys: pytest.CaptureFixture[str]) -> None:
     figures = data_scale.bench(images=60, classes=3)
     lines = capsys.readouterr().out.splitlines()

@@ -36,6 +36,7 @@ sys.meta_path.insert(0, Absent())
 ABSENT = {"pydantic", "mlflow", "dvc", "prefect", "pycocotools", "typer", "rich", "jinja2", "yaml", "defusedxml"}
 
 
+@pytest.mark.slow
 def test_every_part_runs_where_only_torch_and_its_like_are(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(names=ABSENT), encoding="utf-8")
     output = tmp_path / "figures.json"
@@ -77,6 +78,7 @@ def test_every_part_runs_where_only_torch_and_its_like_are(tmp_path: Path) -> No
         assert f"== {part} ==" in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_deviation_is_told_and_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_deviation_is_told_and_fails(
     assert second["passed"] is True
 
 
+@pytest.mark.slow
 def test_a_part_that_breaks_leaves_the_others(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_part_that_breaks_leaves_the_others(
     assert parts["method"]["passed"] is True
 
 
+@pytest.mark.slow
 def test_what_the_time_does_not_do_for_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     assert gpu.main([*QUICK, "--parts", "epochs", "--budget", "0", "--output", str(output)]) == 0

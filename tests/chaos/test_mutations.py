@@ -10,6 +10,7 @@ from tests.chaos.subjects import SUBJECTS
 COUNT, SLOW_COUNT = 20, 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_damaged_file_is_read_or_refused_in_words(name: str) -> None:
     subject = SUBJECTS[name]

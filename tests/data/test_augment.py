@@ -72,6 +72,7 @@ def test_a_view_is_two_drawn_operations_on_the_image_or_its_mirror() -> None:
     assert 8 < mirrored < 32
 
 
+@pytest.mark.slow
 def test_views_are_distributed_as_torchvisions() -> None:
     picture = photograph(20, 20)
     drawn = [(name, sign) for name in OPERATIONS for sign in (1, -1)]

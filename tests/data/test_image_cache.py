@@ -223,6 +223,7 @@ def writers() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 def test_after_a_kill_the_next_process_starts_again(
     paths: list[Path], folder: Path, writers: list[subprocess.Popen[bytes]]
@@ -239,6 +240,7 @@ def test_after_a_kill_the_next_process_starts_again(
     assert {path.suffix for path in folder.iterdir()} == {".npy", ".lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 def test_two_processes_at_once_write_one_whole_cache(
     paths: list[Path], folder: Path, writers: list[subprocess.Popen[bytes]]

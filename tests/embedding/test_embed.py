@@ -110,6 +110,7 @@ def test_parts_of_other_settings_are_not_taken_over(
     assert own != module._key(images, backbone, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_command_embeds_what_is_prepared(
     images: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ def test_equals_the_definition_with_ties_and_ignored_cells(data: st.DataObject) 
     np.testing.assert_allclose(average_precision(scores, labels), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]))
 def test_equals_the_definition_on_any_finite_scores(data: st.DataObject, dtype: type) -> None:

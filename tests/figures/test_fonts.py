@@ -80,6 +80,7 @@ def test_a_sign_that_no_font_shows_is_numbered(no_other_fonts: None) -> None:
     assert short("  a \n b ") == "a b"
 
 
+@pytest.mark.slow
 def test_no_name_in_any_script_warns(cats: str, tmp_path: Path) -> None:
     example = make_example(classes=len(NAMES), images=120, names=NAMES)
     images = write_images(tmp_path / "images", 120)

@@ -27,6 +27,7 @@ def example() -> Example:
     return make_example(classes=10, images=300)
 
 
+@pytest.mark.slow
 def test_every_plot_is_written(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
     assert set(write_plots(example.evaluation(), tmp_path, image_paths)) == ALL
     written = {path.name for path in tmp_path.iterdir()}
@@ -38,6 +39,7 @@ def test_every_plot_is_written(example: Example, image_paths: list[Path], tmp_pa
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
 
 
+@pytest.mark.slow
 def test_a_run_without_label_management_has_the_plots_that_make_sense(image_paths: list[Path], tmp_path: Path) -> None:
     names = write_plots(make_example(images=300, managed=False).evaluation(), tmp_path, image_paths)
     assert ALL - set(names) == {"verdict_shares", "transition", "mixtures", "suspects"}
@@ -46,6 +48,7 @@ def test_a_run_without_label_management_has_the_plots_that_make_sense(image_path
     assert (table.loc[table["given"] != table["refined"], "count"] == 0).all()
 
 
+@pytest.mark.slow
 def test_unknown_truth_leaves_out_what_needs_it(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
     evaluation = example.evaluation(truth_known=False)
     assert suspect_sheet(evaluation, tmp_path / "sheet.png", image_paths)
@@ -58,6 +61,7 @@ def test_unknown_truth_leaves_out_what_needs_it(example: Example, image_paths: l
     assert "wrong_positives" not in class_table(evaluation)
 
 
+@pytest.mark.slow
 def test_awkward_class_names_and_a_single_class_can_be_drawn(tmp_path: Path) -> None:
     for classes, names in ((2, ["_a $x^$ <b>", "a very long name " * 5]), (1, ["$"])):
         made = make_example(classes=classes, images=300)
@@ -73,6 +77,7 @@ def test_awkward_class_names_and_a_single_class_can_be_drawn(tmp_path: Path) -> 
             assert FIGURES[name](made.evaluation(), tmp_path / f"{name}.png")
 
 
+@pytest.mark.slow
 def test_a_history_without_val_and_a_class_without_test_positives(example: Example, tmp_path: Path) -> None:
     scores, labels = example.predictions["test"]
     labels = np.where(np.arange(10) < 9, labels, 0)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from bmix.evaluation.results import metrics_of, summary
 from bmix.figures.plots import FIGURES, write_plots
 from bmix.figures.report import FIGURE_TEXTS, render_report
@@ -111,6 +113,7 @@ def test_the_summary_is_short() -> None:
     assert [line.split()[0] for line in lines] == ["mAP", "test", "test-balanced", "wrong"]
 
 
+@pytest.mark.slow
 def test_a_recipe_that_doubts_labels_without_mixtures_is_told_so(tmp_path: Path) -> None:
     found = make_example(images=300).evaluation()
     no_mixtures = replace(found.record, mixtures=found.record.mixtures.iloc[:0])

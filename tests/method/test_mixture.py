@@ -57,6 +57,7 @@ def random_problem(images: int = 400, classes: int = 5, seed: int = 0) -> tuple[
     return torch.where(wide_NK, 1 + normal_NK / 3, normal_NK - 4).exp(), given_NK
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("count", "seed"), [(12, 1), (40, 2), (300, 3), (4000, 4)])
 def test_fits_of_these_losses_are_as_likely_as_the_converged_ones_of_scikit_learn(count: int, seed: int) -> None:
@@ -114,6 +115,7 @@ def test_clean_probability_holds_in_the_tails() -> None:
     assert mixtures.clean_probability(losses, torch.zeros(5, 1)).squeeze(1).tolist() == [1, 1, 0, 0, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
 def test_permuting_images_changes_nothing_and_permuting_classes_permutes(seed: int) -> None:
@@ -218,6 +220,7 @@ def test_state_goes_there_and_back() -> None:
     assert torch.equal(again.clean_probability(losses_NK, given_NK), mixtures.clean_probability(losses_NK, given_NK))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 150), max_size=5))
 def test_batches_of_any_order_and_size_give_the_fit_of_the_whole(seed: int, cuts: list[int]) -> None:
@@ -328,6 +331,7 @@ def test_losses_that_want_gradients_are_fitted_as_numbers() -> None:
     assert torch.equal(p_clean_NK, mixtures.clean_probability(losses_NK, given_NK))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "largest"),
     [

@@ -200,6 +200,7 @@ def test_probabilities_of_any_positive_sum(scale: float) -> None:
     assert counts[1].item() / 4000 == pytest.approx(0.25, abs=0.03)
 
 
+@pytest.mark.slow
 def test_more_instances_than_float32_can_count() -> None:
     count = 2**24 + 10
     probability_N = torch.zeros(count)

@@ -242,6 +242,7 @@ def by_image(true: np.ndarray, kind: str, rate: float, rng: np.random.Generator,
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
 def test_noise_is_distributed_as_a_loop_over_the_images_makes_it(kind: str) -> None:
     rng = np.random.default_rng(7)

@@ -45,6 +45,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Par
     return lambda *edits: load_params(write_params(tmp_path, *edits))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 def test_a_model_that_timm_does_not_have_is_refused(digits: Callable[..., Params]) -> None:
     checks.check_inputs(digits("model.backbone=timm/resnet10t"))
@@ -61,6 +62,7 @@ def test_a_file_that_holds_no_weights_is_refused(digits: Callable[..., Params], 
         checks.check_inputs(digits(f"model.weights={name}"))
 
 
+@pytest.mark.slow
 def test_weights_are_read_again_only_when_the_file_changed(
     digits: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
 ) -> None:

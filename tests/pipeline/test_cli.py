@@ -154,6 +154,7 @@ print("Running stage 'noise':")
     assert reproduce(fake_dvc(tmp_path, busy), tell=lambda line: None) == {"noise": "ran"}
 
 
+@pytest.mark.slow
 def test_outside_of_a_project_the_command_says_where_it_belongs(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="fix: run the command in the clone of the project"):
         reproduce(tmp_path, tell=lambda line: None)
@@ -164,6 +165,7 @@ def test_the_stages_are_those_of_the_pipeline_in_order() -> None:
     assert stage_names(REPOSITORY / "dvc.yaml") == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -194,6 +196,7 @@ def test_bad_arguments_end_with_status_2_and_a_message_without_a_traceback(
     assert not (project / ".bmix" / "runs").exists()
 
 
+@pytest.mark.slow
 def test_what_the_system_refuses_is_told_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").mkdir()
     ended = run(tmp_path, "-m", "bmix", "table", PYTHONPATH=str(REPOSITORY))
@@ -233,12 +236,14 @@ def test_a_reader_that_went_away_ends_a_command_without_a_word(tmp_path: Path) -
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 def test_good_input_is_told_to_be_good(project: Path) -> None:
     ended = run(project, "-m", "bmix", "check", "--set", "noise.rate=0.1")
     assert ended.returncode == 0
     assert ended.stdout.endswith("\nparams and data are fit for use\n")
 
 
+@pytest.mark.slow
 def test_reading_the_command_line_imports_nothing_heavy() -> None:
     code = (
         "import sys, bmix.cli.app, bmix.pipeline.projects, bmix.pipeline.table, typer.main; "

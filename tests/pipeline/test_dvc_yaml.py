@@ -102,6 +102,7 @@ def test_no_list_names_a_thing_twice(stage: str) -> None:
         assert len(names) == len(set(names)), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "publish"])
 def test_a_stage_depends_on_the_code_that_it_runs_and_on_no_other(stage: str) -> None:
     listed = {dependency: files_of(dependency) for dependency in code_dependencies(stage)}

@@ -25,6 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
+@pytest.mark.slow
 def test_a_name_is_that_of_the_copy_and_of_its_record(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = open_project(["noise.rate=0.2"], "my-run")
     assert named.folder == Path(".bmix/runs/my-run")
@@ -66,6 +67,7 @@ def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         assert read_note(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_the_runs_are_listed_with_what_differs_and_their_results(project: Path) -> None:
     done = open_project(["noise.rate=0.2", "training.recipe=bce"]).folder
     (done / "metrics.json").write_text(json.dumps(METRICS))

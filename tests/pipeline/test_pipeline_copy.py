@@ -24,6 +24,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_edits_that_change_nothing_run_in_place(project: Path) -> None:
     assert open_project([]).folder == Path()
     assert open_project(["noise.rate=0.4", "training.recipe=balancemix"]).folder == Path()

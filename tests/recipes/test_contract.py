@@ -110,6 +110,7 @@ def example_step(recipe: Recipe, rows: Tensor, partners: Tensor) -> Step:
     return Step(Side(rows, views), Side(partners, partner_views), coefficient)
 
 
+@pytest.mark.slow
 @every_recipe
 @pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize("epochs", [0, 1, 3])
@@ -134,6 +135,7 @@ def test_losses_and_gradients_are_finite(name: str, classes: int, epochs: int, l
         assert result.verdict.dtype == torch.uint8
 
 
+@pytest.mark.slow
 @every_recipe
 @pytest.mark.parametrize("epochs", [0, 1, 3])
 def test_its_state_is_all_that_the_next_epoch_needs(name: str, epochs: int) -> None:
@@ -165,6 +167,7 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 @every_recipe
 def test_a_run_learns_resumes_to_the_same_bytes_and_writes_every_declared_output(
     name: str, tiny: tuple[list[Path], np.ndarray, np.ndarray], tmp_path: Path

@@ -141,6 +141,7 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) 
 Change = Callable[[dict[str, Any]], object]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "where", "found"),
     [
@@ -219,6 +220,7 @@ def named_labels(manifest: Manifest) -> dict[str, list[str]]:
     return dict(zip(manifest.frame["path"].map(lambda path: Path(path).name), manifest.frame["labels"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("move", "path", "root"),
     [
@@ -279,6 +281,7 @@ def test_of_one_file_all_is_train_until_splits_are_drawn(
     assert manifest.notes["splits"] == f"train from {part}"
 
 
+@pytest.mark.slow
 def test_files_called_as_splits_are_parts_and_those_of_other_tasks_are_none(tmp_path: Path) -> None:
     annotations = write_coco(tmp_path, {"train": 8, "val": 8})
     for part in ("train", "val"):
@@ -294,6 +297,7 @@ def test_files_called_as_splits_are_parts_and_those_of_other_tasks_are_none(tmp_
 ID_FORMS: list[Callable[[int], object]] = [str, lambda number: f"img-{number}", float, lambda number: f" {number} "]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ID_FORMS)
 @pytest.mark.parametrize("both", [True, False])
 def test_ids_are_keys_whatever_their_type(tmp_path: Path, form: Callable[[int], object], both: bool) -> None:
@@ -434,6 +438,7 @@ OTHER_MACHINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", OTHER_MACHINES)
 def test_file_names_of_other_machines_lead_to_the_images_here(tmp_path: Path, form: str) -> None:
     annotations = write_coco(tmp_path)
@@ -448,6 +453,7 @@ def test_file_names_of_other_machines_lead_to_the_images_here(tmp_path: Path, fo
     verify(manifest, tmp_path, "coco")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     name=st.one_of(

@@ -208,6 +208,7 @@ def test_wrong_encoding_is_named_with_its_line(tmp_path: Path) -> None:
     assert refusal(folder).where == f"{path}, line 3"
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_mutated_file_gives_a_manifest_or_an_input_error(

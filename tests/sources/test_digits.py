@@ -35,6 +35,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
 
+@pytest.mark.slow
 def test_every_row_has_its_picture(scenes):
     frame, classes, folder = scenes
     assert classes == [str(digit) for digit in range(10)]
@@ -91,6 +92,7 @@ def test_default_recipe_has_the_promised_size_and_imbalance(tmp_path):
     assert 33 < present[0] / present[9] < 110
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_another_seed_other_scenes(scenes, tmp_path):
     frame, _, folder = scenes
     small = write_recipe(tmp_path / "recipe.yaml", scenes=dict.fromkeys(SPLITS, 20))
@@ -197,6 +199,7 @@ def test_positive_turns_go_against_the_clock():
     assert top < bottom
 
 
+@pytest.mark.slow
 def test_strokes_never_touch_a_digit(tmp_path):
     plain = {"contrast": [0.5, 0.5], "background": [0.0, 0.0], "grain": 0.0, "scenes": dict.fromkeys(SPLITS, 10)}
     compose(write_recipe(tmp_path / "none.yaml", strokes=[0, 0], **plain), 0, 48, tmp_path / "none")

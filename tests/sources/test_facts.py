@@ -31,6 +31,7 @@ def manifest_of(train: np.ndarray, val: np.ndarray | None = None) -> Manifest:
     return Manifest(frame[COLUMNS], classes)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(CELLS)
 def test_ratios_equal_equations_12_and_13_counted_by_hand(cells: np.ndarray) -> None:
@@ -115,6 +116,7 @@ def test_membership_tells_which_images_a_split_holds_whatever_their_order() -> N
     assert all(len(digest) == 16 for digest in before.values())
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_classes_has_equal_bytes_every_time(tmp_path: Path) -> None:
     many = np.triu(np.ones((130, 130), np.int8))
     for number, cells in enumerate((np.array([[1, 1, 0], [1, 0, 0]]), many)):

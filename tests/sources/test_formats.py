@@ -160,6 +160,7 @@ def look_of_pixels(pixels: np.ndarray) -> tuple[bool, bool]:
     return all(narrow), all((c < 32).sum() >= most for c in channels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", [0, 20, 24, 25, 100, 248])
 @pytest.mark.parametrize("width", [1, 8, 9, 40])
 @pytest.mark.parametrize("outliers", [0, 4, 5])

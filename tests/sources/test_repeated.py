@@ -81,6 +81,7 @@ def test_an_image_in_two_splits_is_refused(join: bool) -> None:
 LABELS = st.lists(st.sampled_from(CLASSES), max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), LABELS, LABELS), min_size=1, max_size=10))
 def test_joined_rows_equal_an_obvious_loop(cells: list[tuple[str, list[str], list[str]]]) -> None:

@@ -52,6 +52,7 @@ def test_sources_give_a_verified_manifest_with_plain_rows(tmp_path: Path, build:
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [table_params, voc_params])
 def test_data_that_was_found_good_is_not_opened_again(
     tmp_path: Path, build: Callable[[Path], Params], decoded: list[object]
@@ -69,6 +70,7 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -89,6 +91,7 @@ def test_any_change_of_the_data_is_looked_at(
     assert len(decoded) == 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [table_params, voc_params])
 def test_what_was_understood_is_told_also_where_nothing_is_opened(
     tmp_path: Path, build: Callable[[Path], Params]
@@ -126,6 +129,7 @@ def test_an_evaluation_split_without_images_is_refused(tmp_path: Path) -> None:
     assert caught.value.remedy.endswith('Did you mean "test"?')
 
 
+@pytest.mark.slow
 def test_more_queries_than_classes_are_refused_and_not_passed_over_by_the_memo(tmp_path: Path) -> None:
     decoder, memo = ["model.head=decoder", "model.queries=4"], tmp_path / "checked.json"
     check(table_params(tmp_path, *decoder), memo)
@@ -189,6 +193,7 @@ def test_a_memo_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     check(table_params(tmp_path), tmp_path / ".bmix" / "checked.json", tmp_path / ".bmix" / "digests.npz")
 
 
+@pytest.mark.slow
 def test_the_memo_of_images_is_left_alone_by_those_that_are_made(tmp_path: Path) -> None:
     memo = tmp_path / "digests.npz"
     examine(table_params(tmp_path).data, tmp_path / "made", memo)
@@ -211,6 +216,7 @@ def test_an_image_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         check(table_params(tmp_path, f"data.root={tmp_path / 'none'}"))
 
 
+@pytest.mark.slow
 def test_of_digits_the_recipe_and_the_split_are_checked(tmp_path: Path) -> None:
     recipe = _small_recipe(REPOSITORY / "data" / "digits" / "scenes.yaml", tmp_path)
     params = load_params(write_params(tmp_path, f"data.path={recipe}", "evaluate.split=test-balanced"))

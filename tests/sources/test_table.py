@@ -189,6 +189,7 @@ def test_unlabelled_images_are_a_split_of_their_own(tmp_path: Path) -> None:
     assert np.array_equal(manifest.labels("unlabelled"), [[0]])
 
 
+@pytest.mark.slow
 def test_every_form_of_a_table_gives_the_same_manifest(tmp_path: Path) -> None:
     forms = write_every_form(tmp_path)
     for name, path in forms.items():
@@ -358,6 +359,7 @@ def test_an_unknown_suffix_and_types_without_names_are_refused(tmp_path: Path) -
 NAMES = st.sampled_from(["cat", "dog", " cat ", "bird", "", "Käfer", "cow"])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.lists(NAMES, max_size=4), st.lists(NAMES, max_size=2)), min_size=1, max_size=12))
 def test_labels_and_ignore_equal_an_obvious_loop(
@@ -372,6 +374,7 @@ def test_labels_and_ignore_equal_an_obvious_loop(
         assert manifest.frame[column].tolist()[1:] == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_mutated_table_gives_a_manifest_or_an_input_error(

@@ -86,6 +86,7 @@ def make_loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -343,6 +344,7 @@ def test_a_link_to_a_folder_is_followed_within_the_root_and_no_further(data: tup
     assert refusal(manifest, root).found.count("leads out of the image root") == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
 def test_broken_bytes_are_refused_or_decode_and_nothing_else(tmp_path: Path, format: str) -> None:
     path = tmp_path / "picture"

@@ -114,6 +114,7 @@ def test_an_unknown_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
 BOMB = "<!DOCTYPE x [" + "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10 if i else "lol"}">' for i in range(9)) + "]>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "found"),
     [
@@ -230,6 +231,7 @@ def test_lists_from_other_systems_are_read_or_refused(tmp_path: Path) -> None:
     assert refusal(root).found.endswith("xml does not exist")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), part=st.sampled_from(["Annotations/000001.xml", "ImageSets/Main/val.txt"]))
 def test_changed_bytes_give_a_manifest_or_an_input_error(
@@ -474,6 +476,7 @@ BYTES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(

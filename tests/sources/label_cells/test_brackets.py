@@ -54,6 +54,7 @@ def test_what_is_no_list_or_two_in_one_is_not_guessed(text: str) -> None:
     assert parse_list(text) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_what_python_and_numpy_write_comes_back(names: list[str]) -> None:
