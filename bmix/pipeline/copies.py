@@ -46,6 +46,12 @@ def _last(key: str) -> str:
     return key.rpartition(".")[2]
 
 
+def find_copy(runs: Path, base: Params, params: Params) -> Path:
+    """The copy below `runs` with these params, whatever params.yaml held when it was made; else where it would be."""
+    own = runs / copy_name(base, params)
+    return next(iter(sorted(runs.glob(f"*_{own.name.rpartition('_')[2]}"))), own)
+
+
 def refresh_copy(original: Path, folder: Path, content: dict[str, Any], note: RunNote | None = None) -> None:
     """Make or update a copy: code and params copied, data linked, the cache shared; what is equal is not touched.
 

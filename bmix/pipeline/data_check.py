@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +111,14 @@ def _state(params: Params) -> str:
         params.evaluate.split,
         str(Path.cwd()),
     ]
-    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
-    for place in dict.fromkeys([params.data.path, params.data.root, params.noise.matrix]):
+    places = [params.data.path, params.data.root, params.noise.matrix]
+    return places_digest(places, json.dumps(settings, sort_keys=True))
+
+
+def places_digest(places: Iterable[str], settings: str = "") -> str:
+    """32 hex digits of a text and of the path, size and time of change of each file that is, or lies below, a place."""
+    digest = hashlib.blake2b(settings.encode(), digest_size=16)
+    for place in dict.fromkeys(places):
         for path in _files(place):
             try:
                 status = Path(path).stat()

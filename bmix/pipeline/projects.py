@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bmix.params import Params, parse_params, read_yaml
 from bmix.pipeline.checks import check_inputs, edited_params
@@ -52,8 +53,17 @@ def open_project(edits: list[str], name: str = "") -> Project:
     if params == base and not name:
         return Project(Path(), params)
     # pandas, which comes with it, takes half a second: most runs are in place.
-    from bmix.pipeline.copies import copy_name, refresh_copy
+    from bmix.pipeline.copies import find_copy
 
-    folder = RUNS / (name or copy_name(base, params))
+    return open_copy(RUNS / name if name else find_copy(RUNS, base, params), params, content, name)
+
+
+def open_copy(folder: Path, params: Params, content: dict[str, Any], name: str = "") -> Project:
+    """The copy in `folder`, made or brought up to date. content: of its params.yaml, which `params` are.
+
+    name: what a person called the run. InputError if the copy of that name holds other params.
+    """
+    from bmix.pipeline.copies import refresh_copy
+
     refresh_copy(Path(), folder, content, RunNote(name, params.flat()))
     return Project(folder, params, {"BMIX_HOME": str(HOME.resolve())})

@@ -1,0 +1,43 @@
+"""The mAP that the BalanceMix paper publishes (Song et al., AAAI 2024, arXiv 2312.07087), by the names of our tables.
+
+`published.csv` holds its Tables 1-5, 7, 8 and 10-13, in percent at the last epoch. The last row of Table 5 stands in
+Table 13 too, where the paper refers to it. Of Pascal VOC no class is many-shot.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+from bmix.ablation.grid import Grid
+
+FILE = Path(__file__).parent / "published.csv"
+DATA_NAMES = {"coco": "MS-COCO 2014", "voc": "Pascal VOC", "deepfashion": "DeepFashion"}
+
+
+def published(grid: Grid, data: str, row: str, column: str, group: str) -> float | None:
+    """The paper's figure for a cell of a table on its data set `data`; None where it has none."""
+    for table in (grid.paper or "").split():
+        value = _numbers().get((table, data, row, column), {}).get(group)
+        if value is not None:
+            return value
+    return None
+
+
+def data_shown(grid: Grid, source: str) -> str | None:
+    """The paper's data set whose figures stand beside ours: the same if it has that one, else the table's first."""
+    if not grid.paper or not grid.data:
+        return None
+    return source if source in grid.data else grid.data[0]
+
+
+@cache
+def _numbers() -> dict[tuple[str, str, str, str], dict[str, float]]:
+    with FILE.open(encoding="utf-8", newline="") as file:
+        return {
+            (line["table"], line["data"], line["row"], line["setting"]): {
+                group: float(line[group]) for group in ("all", "many", "medium", "few") if line[group]
+            }
+            for line in csv.DictReader(file)
+        }
