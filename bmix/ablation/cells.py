@@ -63,6 +63,9 @@ def cells_of(grid: Grid, seeds: Sequence[int | None] | None = None, edits: Seque
                     continue
                 seeded = () if seed is None else (f"training.seed={seed}", f"noise.seed={seed}")
                 own = (*grid.edits, *edits, *of_setting, *row.edits, *seeded)
+                if grid.warmup is not None:
+                    epochs = make_cell(content, base, row.name, setting, seed, own).params.training.epochs
+                    own = (*own, f"training.warmup_epochs={max(1, round(grid.warmup * epochs))}")
                 cells.append(make_cell(content, base, row.name, setting, seed, own))
     return cells
 

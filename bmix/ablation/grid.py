@@ -10,9 +10,10 @@ from bmix.params import read_yaml
 from bmix.support.errors import InputError, nearest
 
 TABLES = Path(__file__).parent / "tables"
+ANALYSES = ("confidence", "sampler", "verdicts")
 GROUPS = ("all", "many", "medium", "few")
 DEFAULT_SEEDS = (0, 1, 2)
-_KEYS = ("title", "about", "groups", "mean", "seeds", "set", "settings", "rows", "paper")
+_KEYS = ("title", "about", "groups", "mean", "seeds", "set", "settings", "rows", "paper", "analysis", "warmup")
 _ROW_KEYS = ("set", "only")
 _PAPER_KEYS = ("table", "data")
 
@@ -32,7 +33,9 @@ class Grid:
 
     settings: the edits of each column by its name. groups: whose mAP is shown. mean: a last column shows the mean over
     all settings. edits: of every cell. paper: the number of the paper's table with the same names, None for no such.
-    data: the data sets of that table, the first one being shown beside data of any other kind.
+    data: the data sets of that table, the first one being shown beside data of any other kind. analysis: what is drawn
+    from the cells instead of their mAP (bmix/ablation/analyses). warmup: the warm-up of every cell as a share of its
+    epochs; None leaves it as params.yaml has it.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Grid:
     edits: tuple[str, ...] = ()
     paper: str | None = None
     data: tuple[str, ...] = ()
+    analysis: str | None = None
+    warmup: float | None = None
 
 
 def table_names() -> list[str]:
@@ -80,6 +85,11 @@ def read_grid(path: Path, name: str | None = None) -> Grid:
     if not isinstance(paper, dict):
         raise _refused(path, f"paper is {paper!r}", "the keys table and data")
     _refuse_unknown(path, paper, _PAPER_KEYS)
+    analysis, warmup = content.get("analysis"), content.get("warmup")
+    if analysis is not None and analysis not in ANALYSES:
+        raise _refused(path, f"analysis is {analysis!r}", f"one of {', '.join(ANALYSES)}")
+    if warmup is not None and not (isinstance(warmup, float) and 0 < warmup <= 1):
+        raise _refused(path, f"warmup is {warmup!r}", "a share of the epochs, above 0 and at most 1, e.g. 0.4")
     return Grid(
         name=name or path.stem,
         title=str(content.get("title", name or path.stem)),
@@ -92,6 +102,8 @@ def read_grid(path: Path, name: str | None = None) -> Grid:
         edits=_edits(path, "set", content.get("set", [])),
         paper=str(paper["table"]) if "table" in paper else None,
         data=_list(path, "paper, data", paper.get("data", []), str),
+        analysis=analysis,
+        warmup=warmup,
     )
 
 

@@ -43,9 +43,7 @@ class Results:
         if column == MEAN and MEAN not in self.grid.settings:
             parts = [self.values(row, setting, group) for setting in self.grid.settings]
             whole = set.intersection(*map(set, parts))
-            return {
-                seed: statistics.fmean(part[seed] for part in parts) for seed in self.seeds if seed in whole
-            }
+            return {seed: statistics.fmean(part[seed] for part in parts) for seed in self.seeds if seed in whole}
         found: Values = {}
         for cell in self.cells:
             if (cell.row, cell.setting) == (row, column) and cell.title in self.measures:
@@ -74,7 +72,9 @@ class Results:
 
     def missing(self) -> list[tuple[Cell, str]]:
         """The cells without a result, with the reason."""
-        return [(cell, self.holes.get(cell.title, "was not run")) for cell in self.cells if cell.title not in self.measures]
+        return [
+            (cell, self.holes.get(cell.title, "was not run")) for cell in self.cells if cell.title not in self.measures
+        ]
 
 
 def collect(grid: Grid, cells: Sequence[Cell], finished: Sequence[Cell], holes: Mapping[str, str]) -> Results:
