@@ -127,7 +127,9 @@ def _explained(results: Results, data: str | None) -> str:
     if len(seeds) > 1:
         told += f"mean ± standard error over the seeds {', '.join(map(str, seeds))} of training and noise."
     else:
-        told += f"one seed of training and noise{f' ({seeds[0]})' if seeds else ''}, so no difference can be told from noise."
+        told += (
+            f"one seed of training and noise{f' ({seeds[0]})' if seeds else ''}: no difference can be told from noise."
+        )
     if data:
         told += f" In brackets what the paper publishes, on {DATA_NAMES.get(data, data)}, mean of three seeds."
     return told
@@ -161,7 +163,8 @@ def _difference_section(results: Results) -> list[str]:
     than = f"`{next(iter(firsts.values()))}`" if same else "the first row of each column"
     about = f"Points of mAP, {group} classes, of the same seeds"
     if len(results.seeds) > 1:
-        about += f"; in brackets the {100 * CONFIDENCE:.0f} % interval of Student's t for paired values, ▲ or ▼ where 0 lies outside it"
+        about += f"; in brackets the {100 * CONFIDENCE:.0f} % interval of Student's t for paired values"
+        about += ", ▲ or ▼ where 0 lies outside it: beyond noise"
     return [f"## Difference to {than}", "", f"{about}.", "", *markdown_table(["", *results.columns], rows), ""]
 
 
@@ -201,7 +204,8 @@ def _setup_section(results: Results, data: str | None) -> list[str]:
     others = differences_to_paper(results.cells, data) if data else []
     if data and others:
         lines += [
-            f"The paper's figures, on {DATA_NAMES.get(data, data)}, come from another set-up, so only the differences within a table can be compared:",
+            f"The paper's figures, on {DATA_NAMES.get(data, data)}, come from another set-up, so that differences within "
+            "a table can be compared, and its values cannot:",
             "",
             *markdown_table(["", "here", "paper"], [[words, _word(mine), _word(its)] for words, mine, its in others]),
             "",

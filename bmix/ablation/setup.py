@@ -45,7 +45,7 @@ def shared_settings(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def differences_to_paper(cells: Sequence[Cell], data: str, folder: Path = FOLDER) -> list[tuple[str, Any, Any]]:
-    """What the cells have in common and the paper's set-up on one of its data sets has otherwise: (what, ours, paper's).
+    """Where the set-up that all cells share differs from the paper's on one of its data sets: (what, ours, paper's).
 
     data: coco, voc or deepfashion, whose set-up is the preset `paper-DATA`; none is known without it.
     """
