@@ -16,6 +16,7 @@ import typer
 from prefect import allow_failure, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -25,6 +26,7 @@ from bmix.ablation.grid import Grid, paper_table, read_grid, table_names
 from bmix.ablation.report import write_report
 from bmix.ablation.results import collect
 from bmix.ablation.work import Plan, Progress, duration, leaders, plan, prepare_data, refused, run_cell
+from bmix.cli import EXIT_TERMINATED
 from bmix.cli.command import run_alone
 from bmix.cli.compare import Jobs, Seeds
 from bmix.cli.options import Edits, one_of
@@ -73,6 +75,8 @@ def prepare_task(cell: Cell) -> State[None]:
 )
 def cell_task(title: str, cell: Cell, pool: str | None, progress: Progress) -> State[None]:
     """One cell: a run of the whole pipeline in its copy of the project."""
+    if progress.stopped:
+        return Failed(message="the table was stopped")
     try:
         if pool is None:
             seconds = run_cell(cell, get_run_logger().info)
@@ -103,7 +107,8 @@ def run_cells(work: Work) -> None:
         try:
             states = _submit(work, progress)
         except BaseException:
-            # The threads that wait for a stage end with it.
+            # The threads that wait for a stage end with it, and none takes up another cell.
+            progress.stopped = True
             stop_running()
             raise
         failed = {title: state.message or "failed" for title, state in states.items() if not state.is_completed()}
@@ -112,8 +117,11 @@ def run_cells(work: Work) -> None:
             Failed(message=f"{len(failed)} of {cells} cells failed") if failed else Completed(message=f"{cells} cells")
         )
 
-    with server_errors_told():
-        ablation(work.name, len(work.missing), return_state=True)
+    try:
+        with server_errors_told():
+            ablation(work.name, len(work.missing), return_state=True)
+    except TerminationSignal:
+        sys.exit(EXIT_TERMINATED)
 
 
 def _submit(work: Work, progress: Progress) -> dict[str, State[Any]]:
@@ -126,7 +134,8 @@ def _submit(work: Work, progress: Progress) -> dict[str, State[Any]]:
     for cell in [*ahead, *(cell for cell in work.missing if cell not in ahead)]:
         leader = warm[cell.key_of("warmup")]
         waits = [] if leader is cell else [allow_failure(futures[leader.title])]
-        futures[cell.title] = cell_task.submit(cell.title, cell, work.pool, progress, wait_for=waits)
+        # Prefect's overloads know no wait_for beside the task's own parameters.
+        futures[cell.title] = cell_task.submit(cell.title, cell, work.pool, progress, wait_for=waits)  # type: ignore[call-overload]
     return {title: _ended(future) for title, future in futures.items()}
 
 
@@ -137,9 +146,11 @@ def _ended(future: PrefectFuture[Any]) -> State[Any]:
 
 def make_table(grid: Grid, work: Plan, jobs: int, pool: str | None, output: Path, command: str) -> int:
     """Run what is missing of one table and write its page: 0, or 1 if a cell has no result."""
-    holes = refused(work.missing) if work.missing else {}
-    missing = [cell for cell in work.missing if cell.title not in holes]
-    todo = Work(grid.name, missing, jobs, pool, holes)
+    faults = refused(work.missing)
+    missing = [cell for cell in work.missing if cell.title not in faults]
+    if faults and not missing and not work.finished:
+        raise next(iter(faults.values()))
+    todo = Work(grid.name, missing, jobs, pool, {title: str(fault) for title, fault in faults.items()})
     if missing:
         check_server(needed=pool is not None)
         run_cells(todo)

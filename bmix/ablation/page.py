@@ -96,14 +96,20 @@ def mean_told(mean: Mean | None) -> str:
 
 
 def difference_told(difference: Difference | None) -> str:
-    """`+6.2 [+1.1, +11.3] ▲`; the arrow says that 0 lies outside the interval."""
+    """`+6.2 [−1.1, +13.5]`, and an arrow where 0 lies outside the interval."""
     if difference is None:
         return NONE
-    told = f"{difference.mean:+.1f}"
+    told = signed(difference.mean)
     if difference.low is None or difference.high is None:
         return told
     arrow = _BEYOND[difference.mean > 0] if difference.beyond_noise else ""
-    return f"{told} [{difference.low:+.1f}, {difference.high:+.1f}]{arrow}"
+    return f"{told} [{signed(difference.low)}, {signed(difference.high)}]{arrow}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign, one decimal; what rounds to nothing is 0.0."""
+    told = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if told in ("+0.0", "−0.0") else told
 
 
 def _places(results: Results) -> list[tuple[str, str, str]]:
@@ -204,8 +210,8 @@ def _setup_section(results: Results, data: str | None) -> list[str]:
     others = differences_to_paper(results.cells, data) if data else []
     if data and others:
         lines += [
-            f"The paper's figures, on {DATA_NAMES.get(data, data)}, come from another set-up, so that differences within "
-            "a table can be compared, and its values cannot:",
+            f"The paper's figures, on {DATA_NAMES.get(data, data)}, come from another set-up: differences within a "
+            "table can be compared with them, its values cannot.",
             "",
             *markdown_table(["", "here", "paper"], [[words, _word(mine), _word(its)] for words, mine, its in others]),
             "",

@@ -55,15 +55,10 @@ def plan(cells: Sequence[Cell]) -> Plan:
     return Plan(list(cells), finished, [cell for cell in ordered if cell not in finished])
 
 
-def refused(cells: Iterable[Cell]) -> dict[str, str]:
-    """The titles of cells whose data or settings a stage would refuse, with the reason.
-
-    Raises the InputError of the first if all are refused.
-    """
-    reasons: dict[str, str] = {}
-    first: InputError | None = None
+def refused(cells: Iterable[Cell]) -> dict[str, InputError]:
+    """By title the cells whose data or settings a stage would refuse, with the reason."""
+    reasons: dict[str, InputError] = {}
     seen: dict[str, InputError | None] = {}
-    cells = list(cells)
     for cell in cells:
         key = _checked_key(cell)
         if key not in seen:
@@ -73,10 +68,7 @@ def refused(cells: Iterable[Cell]) -> dict[str, str]:
             except InputError as error:
                 seen[key] = error
         if (fault := seen[key]) is not None:
-            first = first or fault
-            reasons[cell.title] = str(fault)
-    if first is not None and len(reasons) == len(cells):
-        raise first
+            reasons[cell.title] = fault
     return reasons
 
 
@@ -109,11 +101,15 @@ def leaders(cells: Sequence[Cell], stage: str) -> dict[str, Cell]:
 
 @dataclass
 class Progress:
-    """Counts cells as they end, from any thread, and says how many are left and how long they take."""
+    """Counts cells as they end, from any thread, and says how many are left and how long they take.
+
+    stopped: no further cell is to be begun.
+    """
 
     total: int
     jobs: int
     tell: Tell
+    stopped: bool = False
     _seconds: list[float] = field(default_factory=list)
     _failed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -46,13 +46,8 @@ def sampling_over_epochs(results: Results, folder: Path) -> list[str]:
             axes.set(title=short(str(setting), 40), xlabel="epoch", ylabel="N p(x), 1 is uniform")
             mark_warmup(axes, _warmup(results, str(setting)), int(part["epoch"].max()))
         drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(_SAMPLER), fontsize=9)
-    first, last = (table.groupby(list(_NAMES), sort=False)[["maximum", "minimum"]].nth(place) for place in (0, -1))
-    rows = [
-        [setting, *(f"{high / low:.3f}" for high, low in ((a.maximum, a.minimum), (b.maximum, b.minimum)))]
-        for (_, setting), a, b in zip(
-            table.groupby(list(_NAMES), sort=False).groups, first.itertuples(), last.itertuples(), strict=True
-        )
-    ]
+    ratios = [(name, (part["maximum"] / part["minimum"]).iloc[[0, -1]].tolist()) for name, part in panels]
+    rows = [[str(name[1]), *(f"{ratio:.3f}" for ratio in both)] for name, both in ratios]
     about = "Largest over smallest sampling probability, as the scores of eq. 4 stand after an epoch:"
     return [
         "## Most and least favoured images",
@@ -78,10 +73,8 @@ def verdicts_over_epochs(results: Results, folder: Path) -> list[str]:
                 grid[:, column], ("", "_positives"), ("all labels", "given positives"), strict=True
             ):
                 for name, (label, colour, style) in _VERDICTS.items():
-                    axes.plot(
-                        part["epoch"], 100 * part[name + suffix], color=colour, linestyle=style, marker="o", markersize=3,
-                        label=label,
-                    )  # fmt: skip
+                    values = 100 * part[name + suffix]
+                    axes.plot(part["epoch"], values, style, color=colour, marker="o", markersize=3, label=label)
                 axes.set(title=f"{short(str(setting), 30)}, {among}", ylim=(-2, 102), ylabel="%")
                 axes.locator_params(axis="x", integer=True)
             grid[1, column].set_xlabel("epoch")
