@@ -153,6 +153,11 @@ def make_table(grid: Grid, work: Plan, jobs: int, pool: str | None, output: Path
     todo = Work(grid.name, missing, jobs, pool, {title: str(fault) for title, fault in faults.items()})
     if missing:
         check_server(needed=pool is not None)
+        if pool is not None:
+            from flows.pool import deploy
+
+            with server_errors_told():
+                deploy(pool)
         run_cells(todo)
     done = plan(work.cells)
     results = collect(grid, work.cells, done.finished, todo.holes)

@@ -1,0 +1,150 @@
+"""Cells on a Prefect work pool: each a flow run that any worker takes up in this project's folder.
+
+The workers see the folder of the project: they run on this machine, or on others that mount it at the same place.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import Flow, flow, get_run_logger
+from prefect.automations import Automation, EventTrigger, Posture
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.deployments import run_deployment
+from prefect.events.actions import ChangeFlowRunState
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling, Completed, Failed, StateType
+
+from bmix.ablation.cells import Cell, make_cell
+from bmix.ablation.work import run_cell
+from bmix.params import parse_params, read_yaml
+from bmix.pipeline.repro import PipelineError
+from bmix.support.errors import InputError
+from flows.retrain import deployment_name
+
+SECONDS_BETWEEN_LOOKS = 3
+SECONDS_BETWEEN_HEARTBEATS = 30
+SILENCE = timedelta(seconds=4 * SECONDS_BETWEEN_HEARTBEATS)
+"""How long a run may be silent before it counts as crashed, as one is whose machine went away."""
+PATIENCE = timedelta(minutes=10)
+"""How long a cell waits for a pool without a worker."""
+AGAIN = "Again"
+"""The name of a failed state of which a second try can help."""
+
+_ENDS = ("Completed", "Failed", "Crashed", "Cancelled", AGAIN)
+
+
+@flow(name="bmix-cell", flow_run_name="{title}", persist_result=False)
+def pool_cell(title: str, row: str, setting: str, seed: int | None, edits: list[str]) -> State[None]:
+    """One cell, by a worker."""
+    content = read_yaml(Path("params.yaml"))
+    try:
+        seconds = run_cell(make_cell(content, parse_params(content), row, setting, seed, edits), get_run_logger().info)
+    except (PipelineError, OSError, InputError) as error:
+        again = getattr(error, "retry", False)
+        return Failed(name=AGAIN if again else "Failed", message=str(error))
+    return Completed(message=str(seconds))
+
+
+def deploy(pool: str) -> None:
+    """Make the cells' flow known to a work pool of processes; InputError if there is none of this name and type."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_work_pool(pool)
+        except ObjectNotFound as error:
+            remedy = f"make it: prefect work-pool create {pool} --type process"
+            raise InputError(
+                "--work-pool", f"the server has no pool {pool}", "one of its work pools", remedy
+            ) from error
+        if found.type != "process":
+            expected = "a pool of type process, whose workers run in this folder"
+            raise InputError("--work-pool", f"{pool} is of type {found.type}", expected, "name another")
+        name = _automation_name()
+        if not client.read_automations_by_name(name):
+            _silent_runs_crash(name).create()
+    here = str(Path.cwd())
+    # Typed as if this were called where an event loop runs.
+    source = cast(Flow[..., Any], flow.from_source(source=here, entrypoint="flows/pool.py:pool_cell"))
+    source.deploy(
+        name=_deployment(),
+        work_pool_name=pool,
+        job_variables={
+            "working_dir": here,
+            "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SECONDS_BETWEEN_HEARTBEATS)},
+        },
+        print_next_steps=False,
+        ignore_warnings=True,
+    )
+
+
+def run_in_pool(cell: Cell, pool: str) -> float:
+    """Submit a cell and wait until it has ended; the seconds that it took.
+
+    PipelineError if it failed: to be tried again if its worker went away. A pool that has no worker for PATIENCE is a
+    failure too.
+    """
+    parameters = {"title": cell.title, "row": cell.row, "setting": cell.setting, "seed": cell.seed}
+    whole = {**parameters, "edits": list(cell.edits)}
+    run = cast(FlowRun, run_deployment(f"bmix-cell/{_deployment()}", parameters=whole, timeout=0, tags=["bmix-cell"]))
+    alone_since = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while True:
+            state = client.read_flow_run(run.id).state
+            if state is not None and state.is_final():
+                return _seconds(state, run)
+            waiting = state is None or state.type in (StateType.SCHEDULED, StateType.PENDING)
+            if not waiting or _has_worker(client, pool):
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > PATIENCE.total_seconds():
+                client.set_flow_run_state(run.id, Cancelling(), force=True)
+                raise PipelineError(
+                    f"the pool {pool} has had no worker for {PATIENCE.total_seconds() / 60:.0f} minutes\n"
+                    f"  fix: start one in this folder: prefect worker start --pool {pool}"
+                )
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _seconds(state: State, run: FlowRun) -> float:
+    if state.is_completed():
+        return float(state.message or 0)
+    again = state.name == AGAIN or state.is_crashed()
+    raise PipelineError(state.message or f"the flow run {run.name} ended as {state.name}", retry=again)
+
+
+def _has_worker(client: SyncPrefectClient, pool: str) -> bool:
+    return any(worker.status == WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool))
+
+
+def _deployment() -> str:
+    return deployment_name(Path.cwd(), []).replace("retrain-", "cells-")
+
+
+def _automation_name() -> str:
+    return "bmix-cell runs that fall silent have crashed"
+
+
+def _silent_runs_crash(name: str) -> Automation:
+    """Prefect's own way to find runs whose machine or process went away: no heartbeat, and no end."""
+    beat, ends = "prefect.flow-run.heartbeat", {f"prefect.flow-run.{end}" for end in _ENDS}
+    return Automation(
+        name=name,
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *ends},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "bmix-cell"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name=None, state=StateType.CRASHED, message="its worker or process went away", force=True
+            )
+        ],
+    )

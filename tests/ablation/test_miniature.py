@@ -1,0 +1,112 @@
+"""A miniature grid through the real command: shared warm-ups, a hole, a kill half-way, and nothing run twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.projects import ENVIRONMENT, HANG_SECONDS, copy_project, run
+
+GRID = {
+    "title": "Miniature",
+    "settings": {"as given": [], "clean": ["clean"]},
+    "rows": {
+        "without ambiguous": {"set": ["method.ambiguous=false"], "only": ["as given"]},
+        "balancemix": {"set": ["training.recipe=balancemix"], "only": ["as given"]},
+        "oracle": {"set": ["training.recipe=oracle"], "only": ["clean"]},
+    },
+    "seeds": [0],
+}
+COMMAND = ["-m", "flows.ablation", "--grid", "mine.yaml", "--set", "noise.kind=mislabel"]
+
+
+@pytest.fixture(scope="module")
+def project(finished_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_project(finished_project, tmp_path_factory.mktemp("grid") / "project")
+    (folder / "mine.yaml").write_text(yaml.safe_dump(GRID, sort_keys=False))
+    return folder
+
+
+def running(project: Path, stage: str) -> list[str]:
+    return [str(path) for path in (project / ".bmix/runs").glob(f"*/.bmix/timings/{stage}.json")]
+
+
+def wait_until(condition: object, process: subprocess.Popen[bytes]) -> None:
+    started = time.monotonic()
+    while not condition():  # type: ignore[operator]
+        assert process.poll() is None, "the command has ended"
+        assert time.monotonic() - started < HANG_SECONDS
+        time.sleep(0.2)
+
+
+@pytest.mark.pipeline
+def test_a_killed_table_goes_on_and_repeats_no_finished_cell(project: Path) -> None:
+    assert "3 cells, 0 finished, 3 to run" in run(project, *COMMAND, "--dry-run").stdout
+    killed = subprocess.Popen(
+        [sys.executable, *COMMAND],
+        cwd=project,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: list((project / ".bmix/runs").glob("*/.bmix/cell.json")), killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    first = next((project / ".bmix/runs").glob("*/.bmix/cell.json"))
+    before = {path: path.stat().st_mtime_ns for path in first.parent.glob("timings/*.json")}
+    assert "3 cells, 1 finished, 2 to run, about" in run(project, *COMMAND, "--dry-run").stdout
+
+    ended = run(project, *COMMAND)
+    # Of three cells the oracle has no truth to learn from; the others have gone on.
+    assert ended.returncode == 1, ended.stdout
+    assert (
+        "error: oracle · clean · seed 0: params.yaml, training.recipe: oracle trains on the true labels" in ended.stdout
+    )
+    assert {path: path.stat().st_mtime_ns for path in first.parent.glob("timings/*.json")} == before
+    marks = list((project / ".bmix/runs").glob("*/.bmix/cell.json"))
+    assert len(marks) == 2
+    # Both differ after the warm-up alone: whichever came second found that of the other.
+    second = next(mark for mark in marks if mark != first)
+    assert not (second.parent / "timings/warmup.json").exists()
+    assert (second.parent / "timings/train.json").exists()
+    page = (project / "results/mine/mine.md").read_text(encoding="utf-8")
+    assert re.search(r"\| balancemix \| \d+\.\d \| – \|", page)
+    assert "oracle trains on the true labels" in page
+    for name in ("mine.csv", "mine-cells.csv", "mine.png", "mine.svg"):
+        assert (project / "results/mine" / name).stat().st_size > 100
+
+
+@pytest.mark.pipeline
+def test_an_unchanged_table_starts_nothing(project: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (project / ".bmix/runs").rglob("*") if path.is_file()}
+    ended = run(project, *COMMAND)
+    assert "3 cells, 2 finished, 1 to run" in ended.stdout
+    assert "page    results/mine/mine.md" in ended.stdout
+    assert "Running stage" not in ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in (project / ".bmix/runs").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "it is not said which table"),
+        (["--table", "6"], "6 is none of them"),
+        (["--grid", "none.yaml"], "none.yaml: no such file"),
+        (["--table", "5", "--quick", "--data", "paper-voc"], "--quick: --data paper-voc is given too"),
+        (["--table", "5", "--output", "models"], "is, holds or lies in models/warmup"),
+        (["--table", "5", "--data", "birds"], "neither key=value nor a preset"),
+    ],
+)
+def test_wrong_arguments_are_refused(project: Path, arguments: list[str], told: str) -> None:
+    ended = run(project, "-m", "flows.ablation", *arguments, "--dry-run")
+    assert ended.returncode == 2, ended.stdout
+    assert told in ended.stdout
