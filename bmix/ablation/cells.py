@@ -11,7 +11,7 @@ from bmix.ablation.grid import Grid
 from bmix.params import Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.copies import find_copy
 from bmix.pipeline.presets import expand_presets
-from bmix.pipeline.projects import HOME
+from bmix.pipeline.projects import RUNS
 from bmix.workspace.locked import digest
 from bmix.workspace.pipeline_file import declared
 
@@ -76,4 +76,4 @@ def make_cell(
     """One cell. content, base: of params.yaml, plain and typed."""
     edited = apply_edits(content, expand_presets(list(edits)))
     params = parse_params(edited, " ".join(["params.yaml", *(f"--set {edit}" for edit in edits)]))
-    return Cell(row, setting, seed, tuple(edits), params, edited, find_copy(HOME / "runs", base, params))
+    return Cell(row, setting, seed, tuple(edits), params, edited, find_copy(RUNS, base, params))
