@@ -1,4 +1,4 @@
-"""Stage evaluate: what the model and its verdicts are worth, in `metrics.json`, `plots/` and `report.html`."""
+"""Stage evaluate: how good the model and its verdicts are, in `metrics.json`, `plots/` and `report.html`."""
 
 from __future__ import annotations
 

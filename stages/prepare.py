@@ -1,4 +1,4 @@
-"""Stage prepare: the data that params name, as a verified manifest in `data/prepared`."""
+"""Stage prepare: the data that params.yaml names, as a verified manifest in `data/prepared`."""
 
 from __future__ import annotations
 

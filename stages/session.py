@@ -18,7 +18,7 @@ from bmix.training.launch import launch
 from bmix.training.loop import Trainer
 from bmix.training.ranks import Ranks, process_group
 from bmix.training.run import advance, build_trainer
-from bmix.training.state import load_state
+from bmix.training.state import load_run
 from bmix.workspace.pipeline_file import declared
 from bmix.workspace.project import project_root
 from bmix.workspace.timings import failure_noted, note_epochs, stage_timing
@@ -37,7 +37,7 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     declaration = declared(stage, params.flat())
     with process_group() as ranks, _watched(stage, ranks):
         _refuse_missing(declaration.inputs)
-        # DVC knows the weights by their path alone, which may be no path but a word.
+        # DVC knows the weights by their path alone, which may also be a word such as none.
         weights = [path for path in [Path(params.model.weights)] if path.is_file()]
         identity = RunIdentity.of(
             declaration.settings(params.flat()), [*declaration.inputs, *weights], declaration.code
@@ -64,7 +64,7 @@ def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: 
     if ranks.first:
         _tell(checkpoints.other_run())
     if start is not None:
-        load_state(trainer, start)
+        load_run(trainer, start)
     return trainer
 
 
@@ -87,7 +87,7 @@ def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints
 
 @contextmanager
 def _watched(stage: str, ranks: Ranks) -> Iterator[None]:
-    """One process of a run notes its time; any notes its failure."""
+    """Note the time of the run, by one of its processes, and a failure, by any."""
     with stage_timing(stage) if ranks.first else failure_noted(stage):
         yield
 

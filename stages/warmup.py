@@ -6,7 +6,7 @@ from bmix.params import load_params
 from bmix.support import console
 from bmix.support.files import replaced_folder
 from bmix.training.loop import Trainer
-from bmix.training.state import save_state
+from bmix.training.state import save_run
 from stages.session import WARMUP, run_stage
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     def finish(trainer: Trainer) -> None:
         if trainer.ranks.first:
             with replaced_folder(WARMUP) as temporary:
-                save_state(trainer, temporary)
+                save_run(trainer, temporary)
 
     run_stage("warmup", params, params.training.warmup_epochs, None, finish)
 

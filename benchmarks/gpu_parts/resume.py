@@ -21,7 +21,7 @@ from benchmarks.gpu_parts.setting import FULL, QUICK, Scale, Setting
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.run import set_up_torch
-from bmix.training.state import STATE_FILES, save_state
+from bmix.training.state import STATE_FILES, save_run
 
 EPOCHS, WARMUP, KILLED_IN = 4, 2, 3
 IMAGES_ON_GPU, IMAGES = 320, 16
@@ -91,7 +91,7 @@ def train(
     while trainer.epoch < EPOCHS:
         trainer.train_epoch(on_step)
         checkpoints.save(trainer)
-    save_state(trainer, folder / "state")
+    save_run(trainer, folder / "state")
 
 
 def _run(command: list[str], setting: Setting) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,7 @@ PATIENCE = 30 * 60
 
 
 def cache_folder() -> Path | None:
-    """The folder that BMIX_IMAGE_CACHE names, made where it is missing; None where the variable is unset or empty."""
+    """The folder that BMIX_IMAGE_CACHE names, made where it is missing; None if the variable is unset or empty."""
     text = os.environ.get(VARIABLE)
     if not text:
         return None
@@ -50,7 +50,7 @@ class CachedImages:
     decode_all: the images in order, in blocks (B, 3, S, S); asked for when they have to be written.
     The file's name is a digest of each path, size and time of change, of S and of the decoder. One process writes;
     others wait for it. It is whole or not there: what a killed process leaves is removed by the next.
-    Raises InputError where the folder cannot be used or the disk has too little space, before anything is written.
+    Raises InputError if the folder cannot be used or the disk has too little space, before anything is written.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class Manifest:
         return label_matrix(self.rows(split)["labels"], self.classes)
 
     def true_labels(self, split: str) -> np.ndarray | None:
-        """What the source knows to be true of one split, uint8 (N, K); None where it knows nothing."""
+        """What the source knows to be true of one split, uint8 (N, K); None if it knows nothing."""
         return label_matrix(self.rows(split)[TRUE], self.classes) if TRUE in self.frame else None
 
     def ignored(self, split: str) -> np.ndarray:
@@ -138,7 +138,7 @@ def label_lists(labels_NK: np.ndarray, classes: list[str]) -> list[list[str]]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read `manifest.parquet` and `classes.json`; InputError where they are missing, damaged or not a manifest's."""
+    """Read `manifest.parquet` and `classes.json`; InputError if they are missing, damaged or not a manifest's."""
     path = folder / "manifest.parquet"
     frame = read_table(path, MANIFEST_COLUMNS, _MADE, optional=[TRUE])
     classes = read_json_file(folder / "classes.json", _MADE)
@@ -212,7 +212,7 @@ def origin(frame: pd.DataFrame, position: int, where: str) -> str:
 
 
 def path_fault(path: str) -> str:
-    """What is wrong with a path below the image root as text alone; empty where nothing is."""
+    """What is wrong with a path below the image root as text alone; empty if nothing is."""
     if not path:
         return "is empty"
     if "\\" in path:
@@ -238,7 +238,7 @@ def _refuse_duplicate_ids(frame: pd.DataFrame, where: str) -> None:
         first = int(np.argmax(frame["id"] == name))
         raise InputError(
             origin(frame, second, where),
-            f'id "{name}" was already used at {origin(frame, first, where)}',
+            f'id "{name}" is already used at {origin(frame, first, where)}',
             "one row per id",
             "remove one of the two rows, or give it an id of its own",
         )

@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 2**16
 
 
 def known_truth(manifest: Manifest, kind: str, labels_NK: np.ndarray) -> np.ndarray | None:
-    """The true training labels, uint8 (N, K), ignored cells 0; None where nobody knows them.
+    """The true training labels, uint8 (N, K), ignored cells 0; None if they are unknown.
 
     labels_NK: the labels that noise of this kind is injected into: they are the truth, unless the kind is none; then
     it is what the source itself knows. Raises InputError as `refuse_two_truths`.
@@ -37,7 +37,7 @@ def known_truth(manifest: Manifest, kind: str, labels_NK: np.ndarray) -> np.ndar
 
 
 def is_truth_known(manifest: Manifest, kind: str) -> bool:
-    """Whether anybody knows the true training labels, once noise of this kind is injected."""
+    """Whether the true training labels are known once noise of this kind is injected."""
     return kind != "none" or TRUE in manifest.frame
 
 
@@ -72,9 +72,9 @@ def write_labels(folder: Path, manifest: Manifest, given_NK: np.ndarray, true_NK
 
 
 def read_labels(folder: Path, manifest: Manifest) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Read ids, given labels uint8 (N, K), and true labels uint8 (N, K) or None where the truth is unknown.
+    """Read ids, given labels uint8 (N, K), and true labels uint8 (N, K) or None if the truth is unknown.
 
-    Raises InputError where the file is missing or unreadable, its ids are not the manifest's training ids in order, or
+    Raises InputError if the file is missing or unreadable, its ids are not the manifest's training ids in order, or
     it names a class that is not the manifest's.
     """
     import pyarrow
@@ -113,7 +113,7 @@ def _refuse_other_columns(schema: pyarrow.Schema, path: Path) -> None:
         column = Column("text" if name == "id" else "texts")
         if schema.names.count(name) > 1 or not is_kind(schema.field(name).type, column.kind):
             found = f"{schema.names.count(name)} column {name} of {schema.field(name).type}"
-            _MADE.refuse(path, found, f"one, with {column.told} in each row")
+            _MADE.refuse(path, found, f"one, with {column.described} in each row")
 
 
 def _refuse_other_ids(ids: list[str], manifest: Manifest, path: Path) -> None:

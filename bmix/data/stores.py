@@ -1,7 +1,8 @@
-"""What a run reads its instances from, and how views come of them, be they images or stored features.
+"""What a run reads its instances from, images or stored features, and how views are made of them.
 
-An image is stored once and every view of it is made. Of features V views are stored: view 0 is the plain one, which
-the audit and the evaluation see, and views are drawn from all V; where there is one alone, noise makes the views.
+An image is stored once and every view of it is made. Of features V views are stored: view 0 is the
+plain one, which the pass after each epoch and the evaluation see, and views are drawn from all V; if there is only one,
+noise makes the others.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Store(Protocol):
 class FeatureStore:
     """The stored views of one split by row: in memory while they fit into MEMORY_LIMIT, else read on demand.
 
-    path: what prepare wrote, (N, V, D). rows: those of this split. InputError where the file is missing or another's.
+    path: what prepare wrote, (N, V, D). rows: those of this split. InputError if the file is missing or another's.
     """
 
     def __init__(self, path: Path, rows: np.ndarray, total: int) -> None:
@@ -108,7 +109,7 @@ class FeatureViews:
 
 
 def plain_views(store: Store, rows_B: Tensor) -> Tensor:
-    """What the audit and the evaluation see of these rows: an image as stored, or view 0 of features."""
+    """These rows without augmentation: images as stored, or view 0 of features."""
     return store.plain(rows_B) if isinstance(store, FeatureStore) else store.read(rows_B)
 
 

@@ -1,1 +1,1 @@
-"""Metrics, detection and repair of label noise, plots, the report."""
+"""Metrics, detection and repair of label noise."""

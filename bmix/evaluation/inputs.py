@@ -109,7 +109,7 @@ def _read_mixtures(path: Path, classes: list[str]) -> pd.DataFrame:
 def measured_splits(manifest: Manifest, split: str) -> list[str]:
     """The split of the result, then every further test split (`test-NAME`).
 
-    Raises InputError where the data has no such split.
+    Raises InputError if the data has no such split.
     """
     splits = manifest.splits()
     if split not in splits:

@@ -47,7 +47,7 @@ class TrainingTables:
 
 @dataclass(frozen=True)
 class NoiseScores:
-    """What the verdicts did about wrong labels; the tables are those of bmix.evaluation.verdicts."""
+    """How the verdicts dealt with wrong labels; the tables are those of bmix.evaluation.verdicts."""
 
     detection: pd.DataFrame
     repair: pd.DataFrame
@@ -60,7 +60,7 @@ class Evaluation:
     """A run's results. Arrays (K,) are in the order of `labels.classes`.
 
     ap: average precision by split, the result's own split first. curves: recall and precision per class on that split.
-    true: bool (N, K), None where the truth of the training labels is unknown. noise: None there too, and for a recipe
+    true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
     that manages no labels.
     """
 
@@ -104,7 +104,7 @@ def evaluate(
         predictions: by split, the result's own split first: scores (N, K), and labels (N, K) with -1 for ignored cells.
         train_positives: (K,) true positives of each class in the training split, which make the groups.
         labels: the verdicts, placed.
-        true_NK: the true training labels (rows as in `labels.ids`), None where they are unknown.
+        true_NK: the true training labels (rows as in `labels.ids`), None if they are unknown.
         record: the run's history.
         thresholds: of many-shot and medium-shot.
         curve_points: the most points kept of a precision-recall curve.
@@ -135,7 +135,7 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
 
     `mAP` and one block per further split: all, many, medium, few. `detection`: precision, recall and f1 of the labels
     called wrong, over all labels and over the given positives. `repair`: the share of the wrong labels that was
-    repaired, of the right ones that was broken, and the share of wrong labels before and after. Both are None where
+    repaired, of the right ones that was broken, and the share of wrong labels before and after. Both are None if
     the truth is unknown or no labels are managed.
     """
     blocks: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """What the verdicts found: detection and repair of wrong labels where the truth is known, and the labels to look at.
 
 A label is CALLED WRONG when it is ambiguous, or re-labelled to the other value. A label that is not clean but
-re-labelled to the value it had is vouched for by the model and counts as called right; the wider notion is `not clean`.
+re-labelled to the value it had counts as called right, since the model confirms it; the wider criterion is `not clean`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def detection_scores(counts: np.ndarray) -> pd.DataFrame:
 
 
 def repair_scores(counts: np.ndarray) -> pd.DataFrame:
-    """What the refined labels mend and damage.
+    """What the refined labels repair and damage.
 
     A row per `among` (all labels, given positives, given negatives) with the counts `labels`, `wrong`, `repaired`
     (wrong, refined to the truth), `broken` (right, refined away from it), and the shares `repaired_share` of the wrong,
@@ -175,7 +175,7 @@ def mislabelling_moves(given_NK: np.ndarray, true_NK: np.ndarray) -> np.ndarray:
     """How often true class i was replaced by given class j, float64 (K, K).
 
     A wrong given positive j is shared evenly among the classes that its image truly shows and that are not given; a
-    wrong positive in an image that lost no class is nobody's replacement and is not counted.
+    wrong positive in an image that lost no class replaces none and is not counted.
     """
     given_NK, true_NK = np.asarray(given_NK).astype(bool), np.asarray(true_NK).astype(bool)
     lost_NK = (true_NK & ~given_NK).astype(np.float64)

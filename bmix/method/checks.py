@@ -1,4 +1,4 @@
-"""What the method's functions ask of their arguments, in one wording."""
+"""Checks of the arguments of the method's functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bmix.support.errors import InputError
 
 
 def check_shape(name: str, shape: tuple[int, ...], beside: str, expected: tuple[int, ...]) -> None:
-    """InputError where `name` and what it stands beside differ in shape; both are called as the message calls them."""
+    """InputError if two arguments differ in shape; the names are those of the message."""
     if tuple(shape) != tuple(expected):
         raise InputError(
             name,

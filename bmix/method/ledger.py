@@ -1,4 +1,4 @@
-"""What is known of every label of the training set, by image: given value, clean probability, verdict, weight."""
+"""What is known of every training label, by image: given value, clean probability, verdict, weight."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Ledger:
     """The closing verdicts on N images and K classes.
 
     given_NK bool; p_clean_NK float32 in [0, 1]; labels_NK float32 0/1, the refined values; verdict_NK codes of
-    bmix.method.refine; weight_NK float32 in [0, 1]; managed: False where no label was examined; mixtures: the closing
+    bmix.method.refine; weight_NK float32 in [0, 1]; managed: False if no label was examined; mixtures: the closing
     fit.
     """
 

@@ -178,7 +178,7 @@ class LossHistogram:
 def check_losses(
     losses_NK: Tensor, given_NK: Tensor, image_ids: Sequence[str] | None, class_names: Sequence[str] | None
 ) -> float:
-    """The largest loss, 0 without any; InputError where one is NaN, negative or beyond float32, a given label is not 0
+    """The largest loss, 0 without any; InputError if one is NaN, negative or beyond float32, a given label is not 0
     or 1, or the shapes differ."""
     if losses_NK.ndim != 2 or losses_NK.shape != given_NK.shape:
         raise InputError(

@@ -88,7 +88,7 @@ class LossMixtures:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> LossMixtures:
-        """The mixtures that `state` described; KeyError where a tensor is missing."""
+        """The mixtures that `state` described; KeyError if a tensor is missing."""
         return cls(**{field.name: state[field.name] for field in fields(cls)})
 
 

@@ -27,7 +27,7 @@ _MAY_FALL = 1e-4
 
 @one_thread()
 def likeliest_mixtures(groups: LossGroups) -> tuple[Tensor, Tensor, Tensor]:
-    """Means, variances and weights (R, 2) float64 of the likeliest mixture of every row, among those from two starts.
+    """Means, variances and weights (R, 2) float64 of the likeliest mixture of every row, among several starts.
 
     The starts are the exact splits in two of the losses and of their logarithms with the least squared deviations, and
     of their squares for rows of fewer than 1024 labels, which have more optima. Every start is followed on coarser

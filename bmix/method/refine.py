@@ -40,7 +40,7 @@ def refine_labels(
 
     Raises InputError for shapes that differ, ε outside [0.5, 1] and given labels other than 0 and 1; on the CPU also
     for p_G that is NaN or outside [0, 1] and for confidences outside [0, 1]: on a GPU every step would wait for the
-    answer. A confidence of NaN re-labels nothing; the loss of such a model tells where it diverged.
+    answer. A confidence of NaN re-labels nothing; the loss shows where such a model diverged.
     """
     check_shape("p_clean", p_clean.shape, "given labels", given.shape)
     check_shape("confidence", confidence.shape, "given labels", given.shape)

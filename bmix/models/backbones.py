@@ -13,7 +13,7 @@ from bmix.models.heads import HeadSettings, PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
 from bmix.models.registry import backbone_traits, check_fit, head_traits
-from bmix.models.weights import load_state, read_weights
+from bmix.models.weights import load_weights, read_weights
 from bmix.randomness import derive_seed
 from bmix.support.errors import InputError
 
@@ -47,7 +47,7 @@ def build_classifier(
     The head `linear` is global pooling and one linear layer, `mlp` has a hidden layer between them, and `decoder` has
     `head_settings.queries` queries (0: one per class), at most one per class.
     `weights` is `none`, `imagenet` (torchvision's or timm's, downloaded at the first use) or the path of a safetensors
-    or torch file, whose last layer may be absent or of another size: it is then drawn anew. What is drawn depends on
+    or torch file, whose last layer may be absent or of another size: it is then drawn again. What is drawn depends on
     `seed` alone, and torch's global generators stay as they were.
     InputError: an unknown backbone or head, a head that the backbone cannot have, fewer than one class, more queries
     than classes, no feature_count for `identity`, timm absent, weights that cannot be had or do not fit.
@@ -64,10 +64,10 @@ def build_classifier(
         else:
             network = _image_network(_family(backbone).body(backbone, image_size), head, class_count, settings)
         if weights == "imagenet":
-            load_state(network, _family(backbone).published_weights(backbone), "imagenet")
+            load_weights(network, _family(backbone).published_weights(backbone), "imagenet")
     if weights not in ("none", "imagenet"):
         path = Path(weights)
-        load_state(network, read_weights(path), str(path))
+        load_weights(network, read_weights(path), str(path))
     return network
 
 

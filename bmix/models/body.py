@@ -1,4 +1,4 @@
-"""What a backbone is to the rest: a module that maps images to features, and what a head has to know of it."""
+"""A backbone as the rest sees it: a module that maps images to features, and what a head must know of it."""
 
 from __future__ import annotations
 

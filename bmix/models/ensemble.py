@@ -46,7 +46,7 @@ def build_members(members: int, seed: int, build: Callable[[int, str], Network],
     """One network, or an ensemble whose members differ in their first weights.
 
     build: a network from a seed and from weights, as `build_classifier` takes them. Members that start from the same
-    weights, given by file, differ in the layer of the classes: that of all but the first is drawn anew.
+    weights, given by file, differ in the layer of the classes: that of all but the first is drawn again.
     """
     if members == 1:
         return build(seed, weights)

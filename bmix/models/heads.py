@@ -16,7 +16,7 @@ SMALLEST_HIDDEN, LARGEST_HIDDEN = 64, 1024
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """What a head can be told; each head reads its own.
+    """Settings of a head; each head reads its own.
 
     queries: of decoder, 0: one per class. hidden: of mlp, the width of its hidden layer, 0: that of its input, within
     64 and 1024. norm: of mlp, `batch` or `none`, the norm of the hidden layer. dropout: of mlp, the share of the hidden

@@ -1,4 +1,4 @@
-"""The backbones and heads there are and what is known of them, apart from what builds them, which imports torch."""
+"""The backbones and heads and their traits, apart from the code that builds them, which imports torch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HEADS: dict[str, HeadTraits] = {
 
 
 def is_backbone(name: object) -> bool:
-    """Whether a name is one of BACKBONES or has the form `timm/NAME`; which models timm has, timm alone can tell."""
+    """Whether a name is one of BACKBONES or has the form `timm/NAME`; timm alone knows which models it has."""
     return isinstance(name, str) and (name in BACKBONES or _TIMM_NAME.fullmatch(name) is not None)
 
 
@@ -88,7 +88,7 @@ def backbones_with(**traits: bool) -> list[str]:
 
 
 def check_fit(backbone: str, head: str, weights: str, holds_features: bool) -> None:
-    """InputError if backbone, head, weights and the form of the data do not go together: the one place that says so.
+    """InputError if backbone, head, weights and the form of the data do not go together.
 
     weights: `none`, `imagenet`, or a path, which is not looked at.
     """

@@ -19,7 +19,7 @@ from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
 from bmix.models.registry import BACKBONES, HEADS, is_backbone
-from bmix.models.weights import load_state, read_weights
+from bmix.models.weights import load_weights, read_weights
 from bmix.support.errors import InputError, listed
 from bmix.support.files import replaced, write_json
 from bmix.support.readers import Made, read_json_file, shown
@@ -72,7 +72,7 @@ class ClassifierSpec:
 
     @property
     def head_settings(self) -> HeadSettings:
-        """What the head was told."""
+        """The head's settings."""
         return HeadSettings(self.queries, self.hidden, self.norm, self.dropout)
 
     def content(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
 def load_classifier(folder: Path) -> Classifier:
     """Read what `save_classifier` wrote: on the CPU, in evaluation mode.
 
-    InputError where a file is missing or corrupt, or where the two do not fit each other.
+    InputError if a file is missing or corrupt, or if the two do not fit each other.
     """
     spec = _read_spec(folder / "model.json")
 
@@ -213,7 +213,7 @@ def load_classifier(folder: Path) -> Classifier:
 
     network = build_members(spec.members, 0, build, "none")
     weights = folder / "model.safetensors"
-    load_state(network, read_weights(weights), str(weights), whole=True)
+    load_weights(network, read_weights(weights), str(weights), whole=True)
     return Classifier(network, spec).eval()
 
 

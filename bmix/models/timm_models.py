@@ -16,7 +16,7 @@ from bmix.support.errors import InputError, nearest
 def pretrained_config(backbone: str) -> Any:
     """timm's pretrained_cfg of a backbone: mean, std, input_size, classifier.
 
-    InputError where timm is not installed or knows no such model.
+    InputError if timm is not installed or knows no such model.
     """
     timm, name = _import_timm(backbone), _timm_name(backbone)
     try:
@@ -46,7 +46,7 @@ def body(backbone: str, image_size: int | None) -> Body:
 
     It is tried on one image of `image_size` (None: of the size that timm names), since many Transformers take one size
     only. Dropout and stochastic depth are off: they would draw from torch's global generator at every step.
-    InputError where timm is not installed, knows no such model, or the model takes no such image or gives no map.
+    InputError if timm is not installed, knows no such model, or the model takes no such image or gives no map.
     """
     config = pretrained_config(backbone)
     model = _create(backbone)
@@ -126,7 +126,7 @@ def _layout(backbone: str, model: Any, output: object) -> tuple[nn.Module, int]:
 
 
 def published_weights(backbone: str) -> Mapping[str, Tensor]:
-    """timm's own weights without the last layer, by timm's names. InputError where they cannot be had."""
+    """timm's own weights without the last layer, by timm's names. InputError if they cannot be had."""
     pretrained_config(backbone)
     try:
         return _create(backbone, pretrained=True).state_dict()

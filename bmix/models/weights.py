@@ -20,15 +20,15 @@ from bmix.support.errors import InputError, listed
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The tensors by name in a safetensors or torch file (there also under "state_dict"), on the CPU.
 
-    Nothing but tensors is unpickled, and nothing that takes more memory than the file has bytes. InputError where the
-    file is missing, is neither, or holds something else; OSError where it cannot be read.
+    Nothing but tensors is unpickled, and nothing that takes more memory than the file has bytes. InputError if the
+    file is missing, is neither, or holds something else; OSError if it cannot be read.
     """
     if not path.is_file():
         raise InputError(
             str(path), "no such file", "a file of weights, safetensors or torch", "correct model.weights, or use none"
         )
     with path.open("rb"):
-        # A file that may not be read ends here, by an error with its name, which safetensors' own has not.
+        # A file that may not be read ends here, by an error with its name; safetensors' own error lacks it.
         pass
     content: object
     try:
@@ -43,7 +43,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         error.filename = error.filename or str(path)
         raise
     except Exception as error:
-        # A damaged file ends torch by errors of many kinds; their words are not passed on: some tell to unpickle all.
+        # Damaged files make torch raise errors of many kinds; their texts are not passed on, as
+        # some advise to unpickle everything.
         raise InputError(
             str(path),
             "not readable as weights: neither safetensors nor a file of tensors",
@@ -58,7 +59,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _refuse_packed(path: Path) -> None:
-    """InputError where a torch file is a zip whose entries unpack to more than it holds: torch.save packs nothing."""
+    """InputError if a torch file is a zip whose entries unpack to more than it holds: torch.save packs nothing."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -74,7 +75,7 @@ def _refuse_packed(path: Path) -> None:
 
 
 def _not_tensors_by_name(content: object) -> str:
-    """What is wrong with the content of a weights file; empty where it is names and tensors that hold numbers."""
+    """What is wrong with the content of a weights file; empty if it is names and tensors that hold numbers."""
     if not isinstance(content, Mapping):
         return "holds no state dict"
     for name, value in content.items():
@@ -88,7 +89,7 @@ def _not_tensors_by_name(content: object) -> str:
     return ""
 
 
-def load_state(
+def load_weights(
     network: ImageNetwork | FeatureNetwork | Ensemble, state: Mapping[str, Tensor], where: str, whole: bool = False
 ) -> None:
     """Copy `state` into `network`, all of it if `whole`, as into an ensemble.

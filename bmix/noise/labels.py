@@ -18,7 +18,7 @@ def positives(labels_NK: np.ndarray) -> np.ndarray:
 
 
 def checked_labels(labels: Any, where: str) -> np.ndarray:
-    """The labels as uint8, in row-major order; InputError where they are not a matrix of 0 and 1."""
+    """The labels as uint8, in row-major order; InputError if they are not a matrix of 0 and 1."""
     array = as_array(labels)
     if array.ndim != 2:
         raise InputError(where, f"{array.ndim} dimensions", "a matrix (images, classes)", "pass one row per image")

@@ -18,10 +18,10 @@ def read_matrix(path: Path, classes: list[str]) -> np.ndarray:
     """Read what each class turns into, float64 (K, K) in the order of `classes`.
 
     The CSV (UTF-8, comma) has the header `class,NAME,...` and a row per class, both in any order: the class, then the
-    share of its positives that turn into each class of the header, in [0, 1]; the share that stays stands under the
-    class's own name, and a row sums to 1 within TOLERANCE. Raises InputError with the line for a file that is missing,
-    not UTF-8 or empty, a class that is missing, unknown or there twice, in the header or as a row, a row of another
-    length, a cell that is not a number from 0 to 1, and a row of another sum.
+    share of its positives that turn into each class of the header, in [0, 1]; the share that stays is under the class's
+    own name, and a row sums to 1 within TOLERANCE. Raises InputError with the line for a file that is missing, not
+    UTF-8 or empty, a class that is missing, unknown or duplicated, in the header or as a row, a row of another length,
+    a cell that is not a number from 0 to 1, and a row of another sum.
     """
     lines = _lines(path)
     header_line, header = lines[0]
@@ -48,7 +48,7 @@ def read_matrix(path: Path, classes: list[str]) -> np.ndarray:
 
 
 def checked_matrix(matrix: np.ndarray | None, classes: int) -> np.ndarray:
-    """The matrix as float64 (K, K); InputError where it is missing, of another shape, or its rows are not shares."""
+    """The matrix as float64 (K, K); InputError if it is missing, of another shape, or its rows are not shares."""
     where, remedy = "noise matrix", "pass what each class turns into, the share that stays on the diagonal"
     if matrix is None:
         raise InputError(where, "None", "a matrix for kind class-dependent", remedy)
@@ -98,7 +98,7 @@ def _refuse_other_classes(found: list[tuple[int, str]], classes: list[str], path
             remedy = f"correct or remove the {kind}.{nearest(name, classes)}"
             _refuse(path, line, f'{kind} "{name}" is not in the class list', f"one of {quoted(classes)}", remedy)
         if name in seen:
-            once = f'{kind} "{name}" was already there in line {seen[name]}'
+            once = f'{kind} "{name}" is already in line {seen[name]}'
             _refuse(path, line, once, f"one {kind} per class", "remove one of the two")
         seen[name] = line
     missing = [name for name in classes if name not in seen]

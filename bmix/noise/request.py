@@ -1,4 +1,4 @@
-"""What a kind of noise is asked for."""
+"""The settings of a kind of noise."""
 
 from __future__ import annotations
 

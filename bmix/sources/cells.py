@@ -1,4 +1,4 @@
-"""The cells of a table or of a file of features, in columns, before anybody knows what they say."""
+"""The cells of a table or of a file of features, in columns, before they are interpreted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bmix.sources.column_names import is_index
 class Cells:
     """The rows of a file.
 
-    columns: under the names that the file gives them; the columns without a role only where there is no column
-    `labels`, and never the index of a pandas table. Cells of CSV and TSV are text, those of JSONL text or lists; those
-    of parquet have the types of the file.
+    columns: under the names that the file gives them; the columns without a role only if there is no column `labels`,
+    and never the index of a pandas table. Cells of CSV and TSV are text, those of JSONL text or lists; those of parquet
+    have the types of the file.
     origins: str index named `origin`: the file and the line where a row ends, or its number in parquet.
     names: every column of the file, in its order. roles: role -> column. form: how the file is written, where that is
     not plain, for the notes.

@@ -1,4 +1,4 @@
-"""The classes as somebody listed them: in `data.classes`, or in a file of names in data.root."""
+"""The list of classes that the user gave: in `data.classes`, or in a file of names in data.root."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClassList:
 
 
 def class_list(classes: str, root: Path, look: bool = True) -> ClassList | None:
-    """The classes that `data.classes` lists; None where it is `auto` and there is no classes.txt.
+    """The classes that `data.classes` lists; None if it is `auto` and there is no classes.txt.
 
     classes: `auto`: the lines of classes.txt in data.root, where there is one and `look` is set; a file in data.root,
     with a name per line or a JSON list of names; or the names themselves, joined by commas.
@@ -56,7 +56,7 @@ def class_list(classes: str, root: Path, look: bool = True) -> ClassList | None:
 
 
 def _place(text: str, root: Path) -> Path | None:
-    """The file that the text names, as it stands or below root; None where it is no name of a file."""
+    """The file that the text names, as it stands or below root; None if it is no name of a file."""
     if not text.lower().endswith(SUFFIXES) or "," in text:
         return None
     places = [place for place in (Path(text), root / text) if place.is_file()]

@@ -1,4 +1,4 @@
-"""Which column of a table holds what: under the name that bmix gives it, or under one that is usual elsewhere."""
+"""Which column of a table holds what, by its name: the one that bmix uses, or one that is usual elsewhere."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ USUAL: dict[str, list[list[str]]] = {
     ],
     "true": [["truelabels", "truelabel"]],
 }  # fmt: skip
-"""Names in small letters, without blanks and signs, that stand for a role, in ranks: an image_id beside a file_name is
-no path."""
+"""Names of each role, lower-case and without blanks and signs, by rank: an image_id beside a file_name is no path."""
 
 _INDEX = re.compile(r"|__index_level_\d+__|Unnamed: \d+")
 
@@ -41,7 +40,7 @@ def find_roles(names: Sequence[str], where: str, needs_path: bool = True) -> dic
 
     A column under the exact name counts first, then one that differs in case or signs, then one under a usual name.
     needs_path: an id is the path where nothing else is.
-    InputError where two columns have an equal claim to `path` or `labels`; of two for another role none has it.
+    InputError if two columns have an equal claim to `path` or `labels`; of two for another role none has it.
     """
     roles: dict[str, str] = {}
     free = {name: _plain(name) for name in names if name not in ROLES}
@@ -72,6 +71,6 @@ def _plain(name: str) -> str:
 
 
 def form_note(roles: dict[str, str], indexes: Sequence[str] = ()) -> str:
-    """What to say of columns that have a role under another name, and of an index; '' where there is neither."""
+    """What to say of columns that have a role under another name, and of an index; '' if there is neither."""
     parts = [f'{role} in column "{name}"' for role, name in roles.items() if name != role]
     return ", ".join([*parts, *(f"the index of pandas, {quoted([name])}, left alone" for name in indexes if name)])

@@ -46,7 +46,7 @@ class HeldOut(_Part):
     test: float = Field(ge=0.05, le=0.4)
 
 
-class Recipe(_Part):
+class SceneSettings(_Part):
     """How scenes are composed; data/digits/scenes.yaml says what each value means."""
 
     scenes: SceneCounts
@@ -62,7 +62,7 @@ class Recipe(_Part):
     grain: float = Field(ge=0, le=0.5)
 
     @model_validator(mode="after")
-    def _values_fit_together(self) -> Recipe:
+    def _values_fit_together(self) -> SceneSettings:
         for name in ("size", "contrast", "background", "strokes"):
             least, most = getattr(self, name)
             if least > most:
@@ -75,12 +75,12 @@ class Recipe(_Part):
         return self
 
 
-def check_recipe(path: Path) -> Recipe:
+def read_scene_settings(path: Path) -> SceneSettings:
     """Read and check a recipe; InputError names the file, each key that is wrong, and what it holds."""
     remedy = "correct it; data/digits/scenes.yaml is a recipe that works"
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(content)
+        return SceneSettings.model_validate(content)
     except FileNotFoundError as error:
         raise InputError(str(path), "no such file", "the recipe of the scenes", "correct data.path") from error
     except ValidationError as error:
@@ -98,7 +98,8 @@ def _explain(fault: Any) -> tuple[str, str]:
         return f"{key} is {fault['input']!r}", f"{key}: {fault['msg']}"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"]), "values that fit together"
-    return "is empty" if fault["input"] is None else "holds no keys", f"the keys {', '.join(Recipe.model_fields)}"
+    found = "is empty" if fault["input"] is None else "holds no keys"
+    return found, f"the keys {', '.join(SceneSettings.model_fields)}"
 
 
 def compose(
@@ -109,9 +110,9 @@ def compose(
     images_folder: None: no scene is drawn, and the rows are the same.
     Returns the rows (`id`, `path` relative to `images_folder`, `split`, `labels`, `ignore`) and the class names.
     A scene depends on the recipe, `seed`, `image_size`, its split and its place in the split alone. The folder is
-    replaced as a whole once all scenes are written. InputError as `check_recipe`.
+    replaced as a whole once all scenes are written. InputError as `read_scene_settings`.
     """
-    recipe = check_recipe(recipe_path)
+    recipe = read_scene_settings(recipe_path)
     scenes = [
         (split, index, _classes(recipe, seed, split, index))
         for split, count in recipe.scenes.model_dump(by_alias=True).items()
@@ -132,7 +133,7 @@ def _path(split: str, index: int) -> str:
 
 
 def _draw_scenes(
-    scenes: list[tuple[str, int, list[int]]], seed: int, image_size: int, recipe: Recipe, folder: Path
+    scenes: list[tuple[str, int, list[int]]], seed: int, image_size: int, recipe: SceneSettings, folder: Path
 ) -> None:
     # scikit-learn takes a second to import; whoever draws nothing does without it.
     from sklearn.datasets import load_digits
@@ -160,7 +161,7 @@ def split_originals(targets_N: np.ndarray, held_out: HeldOut, seed: int) -> dict
     return pools
 
 
-def _classes(recipe: Recipe, seed: int, split: str, index: int) -> list[int]:
+def _classes(recipe: SceneSettings, seed: int, split: str, index: int) -> list[int]:
     """The distinct digits of one scene."""
     group = index // 10 if split == BALANCED else index
     generator = numpy_generator(seed, "classes", split, group)
@@ -177,7 +178,9 @@ def _classes(recipe: Recipe, seed: int, split: str, index: int) -> list[int]:
     return [*first, *(int(digit) for digit in ranking if digit not in first)][:count]
 
 
-def _draw_scene(inks: list[np.ndarray], side: int, recipe: Recipe, generator: np.random.Generator) -> Image.Image:
+def _draw_scene(
+    inks: list[np.ndarray], side: int, recipe: SceneSettings, generator: np.random.Generator
+) -> Image.Image:
     sizes = [max(4, int(size * side)) for size in generator.uniform(*recipe.size, size=len(inks))]
     background = _gradient(side, generator.uniform(*recipe.background, size=2), generator.uniform(0, 2 * np.pi))
     ink, brightness = np.zeros((2, side, side))

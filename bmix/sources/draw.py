@@ -1,4 +1,4 @@
-"""Splits for data that comes without: drawn by a seed, stratified by the labels."""
+"""Splits for data that has none: drawn by a seed, stratified by the labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bmix.sources.stratify import stratified_splits
 
 
 def with_drawn_splits(manifest: Manifest, seed: int) -> Manifest:
-    """The manifest with val and test drawn from train where it has no other split to measure on, else itself.
+    """The manifest with val and test drawn from train if it has no other split to measure on, else itself.
 
     Every labelled image takes part; those of split `unlabelled` stay. A note says so. Raises InputError for a label
     that is not among the classes.

@@ -1,4 +1,4 @@
-"""The one examination of a source: what `check` refuses before a run is what the stage `prepare` would refuse."""
+"""The examination of a source that `check` and the stage `prepare` share, so that both refuse the same."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def examine(
     memo: Path | None = None,
     accept: Callable[[Manifest], None] = lambda manifest: None,
 ) -> tuple[Manifest, Reading]:
-    """The manifest of the data that params name, with the digest of every image, and what was understood of the data.
+    """The manifest of the data that params name, with the digest of every image, and how the data was understood.
 
     images_folder: where a source that makes its images or holds features writes them; None: it writes nothing, and
     images that are made are not looked at. memo: a file that keeps the digests of images by path, size and time of
     change; what is unchanged is not read again.
-    accept: refuses further manifests by an InputError; called before the images are looked at, and after that where
-    some of them were left out.
+    accept: a further check, which raises InputError; called before the images are looked at, and again if some of them
+    were left out.
     Raises InputError for whatever cannot be used, and for a reading that is not plausible.
     """
     source = SOURCES[data.source]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""In small letters; cameras and Windows write them in capitals."""
+"""Lower-case; cameras and Windows write them in capitals."""
 
 UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dcm", ".nii", ".npy", ".cr2", ".nef", ".dng")
 """Of pictures in formats that are not decoded."""

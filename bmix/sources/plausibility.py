@@ -1,4 +1,4 @@
-"""Whether what was read can be meant: odd names of classes, classes and splits that show nothing."""
+"""Whether what was read is plausible: odd names of classes, classes and splits that show nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bmix.support.errors import InputError, quoted
 VALUES = frozenset(
     ["0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false", "yes", "no", "y", "n", "t", "f", "nan", "none", "null", ""]
 )
-"""What a cell says of one class, and no class is called, in small letters."""
+"""Values of a cell in a column per class, lower-case; no class is called so."""
 
 _ODD = re.compile(
     r"""[\[\]{}\n\r\t]      # a bracket, a line break or a tab
@@ -26,12 +26,12 @@ NO_LABEL_WORDS = frozenset(
     ["no finding", "no findings", "no_finding", "none", "nothing", "no label", "nolabel", "normal", "negative",
      "background", "empty", "unlabelled", "unlabeled"]
 )  # fmt: skip
-"""What data sets write where an image shows no class, in small letters."""
+"""What data sets write for an image that shows no class, lower-case."""
 NAMING = "where these are the names, list them in data.classes"
 
 
 def refuse_implausible(manifest: Manifest, where: str, may_be_everywhere: bool = False, in_cells: bool = True) -> None:
-    """InputError for a manifest that says something else than what anybody can have meant.
+    """InputError for a manifest that nobody can have meant.
 
     That is: classes called 0 and 1 or true and false alone; a name with brackets, quotes or line breaks, as lists and
     bytes have them when they are written as text, where nobody listed the names; a single training image; a class
@@ -83,7 +83,7 @@ def is_odd(name: str) -> bool:
 
 
 def visible(name: str) -> str:
-    """A name with everything that cannot be seen, or told from another writing, as its code."""
+    """A name with every character that is invisible or easily confused as its code."""
     shown = []
     for character in name:
         kind = unicodedata.category(character)
@@ -137,7 +137,7 @@ def refuse_twins(manifest: Manifest, where: str) -> None:
 
 
 def _never_beside_another(manifest: Manifest) -> list[str]:
-    """The classes that are called as if they meant no label, and that no image has beside another one."""
+    """The classes whose names may mean no label, and that no image has beside another one."""
     words = [name for name in manifest.classes if name.lower() in NO_LABEL_WORDS]
     if not words or len(manifest.classes) == 1:
         return []

@@ -1,4 +1,4 @@
-"""What was understood of a data set, in a few plain lines that are shown before anything runs."""
+"""How a data set was understood, in a few plain lines that are shown before anything runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WARNINGS = (
 
 @dataclass(frozen=True)
 class Reading:
-    """The lines that say what was understood: form, files, splits, classes, labels, and what was left alone."""
+    """The lines that say how data was understood: form, files, splits, classes, labels, and what was left alone."""
 
     lines: tuple[str, ...]
 

@@ -19,7 +19,7 @@ class Source:
     """One kind of data.
 
     read: the manifest of what params name, before its images are looked at; given the folder that a source which makes
-    its images writes them to, or None where they shall not be written. Raises InputError for what cannot be used.
+    its images writes them to, or None if they shall not be written. Raises InputError for what cannot be used.
     makes_images: the images are written by `read`. holds_features: rows are numbers, no images. annotates_objects: a
     label says that an object is there, so a class may well be on every image. reads_cells: labels stand in cells, which
     are read by data.delimiter, data.no_label, data.minus_one and data.blank_cell.

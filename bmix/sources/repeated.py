@@ -1,4 +1,4 @@
-"""One image under several rows or ids: its labels are joined where that is safe, else the rows are refused."""
+"""One image under several rows or ids: its labels are joined if that is safe, else the rows are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def merge_repeated(manifest: Manifest, where: str, join: bool) -> Manifest:
 
 
 def merge_repeated_rows(rows: Rows, where: str, join: Join) -> tuple[Rows, str]:
-    """One row per image file, in the order of the first rows, and a note; '' where no file is repeated.
+    """One row per image file, in the order of the first rows, and a note; '' if no file is repeated.
 
     join: which rows of an image that say different things are joined: "all"; those that name a "single" label each and
     ignore none, as in a file with a row per label; or none, so that they must be "equal".

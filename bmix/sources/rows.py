@@ -17,14 +17,14 @@ from bmix.sources.stratify import stratified_splits
 from bmix.support.errors import InputError, nearest, quoted
 
 IS_VALID = {"true": "val", "1": "val", "1.0": "val", "false": "train", "0": "train", "0.0": "train"}
-"""What a column is_valid says of the split, in small letters."""
+"""What the values of a column is_valid mean, lower-case."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """Rows of a source: frame with `path`, `id` and, where it is known, `split`, indexed by origin; and their labels.
 
-    true: what the source knows to be true, None where it knows nothing.
+    true: what the source knows to be true, None if it knows nothing.
     """
 
     frame: pd.DataFrame
@@ -91,7 +91,7 @@ def in_splits(rows: Rows, classes: list[str], seed: int, where: str, notes: dict
     """The rows with a split each, and the classes.
 
     Rows without splits are dealt out by `seed`, stratified by their labels. Labels of rows in split unlabelled are
-    left out. classes: [] where they are the names seen in training, sorted. Raises InputError for a label that is not
+    left out. classes: [] if they are the names seen in training, sorted. Raises InputError for a label that is not
     among the classes.
     """
     if "split" in rows.frame:

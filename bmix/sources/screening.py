@@ -1,4 +1,4 @@
-"""What a source's images are held to before they count: a label, and a place in one split only."""
+"""Images without a label, the class that means no label, and copies of images in other splits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def drop_empty(manifest: Manifest) -> Manifest:
 def without_no_label(manifest: Manifest, word: str, where: str) -> Manifest:
     """The manifest in which the class that is called `word`, whatever its case, is none: its images lack that label.
 
-    word: `auto` leaves everything as it is. Raises InputError where no class is called so, and for an image that has
+    word: `auto` leaves everything as it is. Raises InputError if no class is called so, and for an image that has
     another label beside it.
     """
     if word == AUTO:

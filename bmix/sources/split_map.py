@@ -40,7 +40,7 @@ def parse_splits(text: str) -> dict[str, str]:
 
 
 def refuse_unknown_parts(split_of: dict[str, str], available: Iterable[str], where: str) -> None:
-    """InputError names a part that `data.splits` asks for and the source at `where` does not have."""
+    """InputError if `data.splits` asks for a part that the source at `where` does not have."""
     available = list(available)
     for part in split_of:
         if part not in available:

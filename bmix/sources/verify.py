@@ -95,7 +95,7 @@ class ImageRoot:
     def locate(self, path: str) -> tuple[str, os.stat_result]:
         """Where a path leads through links, and the status of what is there.
 
-        UnusableImageError for a place outside the root; OSError and ValueError where there is nothing or no such path.
+        UnusableImageError for a place outside the root; OSError and ValueError if there is nothing or no such path.
         """
         folder, _, name = path.rpartition("/")
         if folder not in self._resolved:
@@ -187,17 +187,17 @@ def _fault(root: Path, path: str, fault: UnusableImageError) -> str:
     return f'"{path}" {fault}' + (f', but "{alike}" does' if alike else "")
 
 
-def _told(lines: list[tuple[str, str]], count: int) -> str:
+def _listed(lines: list[tuple[str, str]], count: int) -> str:
     rest = [f"and {count - len(lines)} more"] if count > len(lines) else []
     return "\n    ".join([*(f"{place}: {found}" for place, found in lines), *rest])
 
 
 def _skipped(lines: list[tuple[str, str]], count: int, total: int) -> str:
-    return f"{count} of {total} images left out as unusable\n    {_told(lines, count)}"
+    return f"{count} of {total} images left out as unusable\n    {_listed(lines, count)}"
 
 
 def _refusal(lines: list[tuple[str, str]], count: int, where: str) -> InputError:
-    found = f"{count} unusable images\n    {_told(lines, count)}"
+    found = f"{count} unusable images\n    {_listed(lines, count)}"
     if count == 1:
         where, found = lines[0]
     return InputError(

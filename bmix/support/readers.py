@@ -48,7 +48,7 @@ class Column:
         return self.kind in ("texts", "wholes")
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """What is expected, in words."""
         if self.among:
             return f"one of {listed(map(str, self.among))}"
@@ -184,7 +184,7 @@ def _read_parquet(path: Path, columns: Mapping[str, Column], made: Made) -> pd.D
             for name in table.column_names:
                 if not is_kind(table.schema.field(name).type, columns[name].kind):
                     found = f"column {name} holds {table.schema.field(name).type}"
-                    made.refuse(path, found, f"{columns[name].told} in each row")
+                    made.refuse(path, found, f"{columns[name].described} in each row")
             frame = table.drop_columns([name for name in table.column_names if columns[name].is_list]).to_pandas()
             for name in table.column_names:
                 if columns[name].is_list:
@@ -244,7 +244,7 @@ def _lists(cells: pyarrow.ChunkedArray, name: str, column: Column, path: Path, m
     if is_null(cells.type) and column.null:
         return [None] * len(cells)
     if is_null(cells.type):
-        made.refuse(f"{path}, row 1", f"{name} is None", column.told)
+        made.refuse(f"{path}, row 1", f"{name} is None", column.described)
     lists: list[list[Any] | None] = cells.to_pylist()
     parts = compute.list_flatten(cells)
     lengths = compute.list_value_length(cells).drop_null().unique().to_pylist()
@@ -256,7 +256,7 @@ def _lists(cells: pyarrow.ChunkedArray, name: str, column: Column, path: Path, m
         or (smallest is not None and smallest < column.low)
     ):
         row, found = next((row, cell) for row, cell in enumerate(lists) if not _is_fit(cell, column))
-        made.refuse(f"{path}, row {row + 1}", f"{name} is {shown(found)}", column.told)
+        made.refuse(f"{path}, row {row + 1}", f"{name} is {shown(found)}", column.described)
     return lists
 
 
@@ -277,7 +277,7 @@ def _refuse_first(
         # In a CSV the header is line 1.
         where = f"line {rows[0] + 2}" if path.suffix == ".csv" else f"row {rows[0] + 1}"
         cell = frame[name].iloc[int(rows[0])]
-        made.refuse(f"{path}, {where}", f"{name} is {shown(getattr(cell, 'tolist', lambda: cell)())}", column.told)
+        made.refuse(f"{path}, {where}", f"{name} is {shown(getattr(cell, 'tolist', lambda: cell)())}", column.described)
 
 
 def _refuse_constant(name: str) -> NoReturn:

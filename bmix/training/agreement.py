@@ -1,4 +1,4 @@
-"""Whether the processes of a run, perhaps on several machines, work on the same; if not, who differs in what."""
+"""Whether the processes of a run, perhaps on several machines, have equal inputs; if not, who differs in what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in progress: a folder per run, keyed by what determines it, outside of what DVC removes."""
+"""Runs in progress: a folder for each, named by a key of all that determines the run, where DVC removes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bmix.support.locks import held
 from bmix.training.finished import FINISHED, mark_finished
 from bmix.training.identity import RunIdentity, differences
 from bmix.training.loop import Trainer
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 
 IDENTITY = "run.json"
 
@@ -28,7 +28,7 @@ class Checkpoints:
         self.folder = home / f"{stage}-{identity.key}"
 
     def save(self, trainer: Trainer) -> None:
-        """Write this epoch, then drop the earlier ones; InputError where the disk takes no more, with these intact."""
+        """Write this epoch, then drop the earlier ones; InputError if the disk is full, and then these are intact."""
         earlier = _epochs(self.folder)
         # What a process that was killed left: the run is claimed by this one.
         for leftover in self.folder.glob(".*.tmp"):
@@ -37,7 +37,7 @@ class Checkpoints:
             if not (self.folder / IDENTITY).exists():
                 write_json(self.folder / IDENTITY, self.identity.parts)
             with replaced_folder(self.folder / f"epoch-{trainer.epoch:05d}") as temporary:
-                save_state(trainer, temporary)
+                save_run(trainer, temporary)
                 _to_disk(temporary)
         except OSError as error:
             kept = f"epoch {_number(earlier[-1])}" if earlier else "none so far"
@@ -45,21 +45,21 @@ class Checkpoints:
                 str(self.folder),
                 f"the checkpoint of epoch {trainer.epoch} cannot be written: {error.strerror or error}",
                 "room on the disk, and the right to write there",
-                f"mend that and start again: training goes on from the last whole checkpoint ({kept})",
+                f"fix that and start again: training goes on from the last whole checkpoint ({kept})",
             ) from error
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, trainer: Trainer) -> bool:
-        """Go on from the last epoch written; False where there is none."""
+        """Go on from the last epoch written; False if there is none."""
         epochs = _epochs(self.folder)
         if not epochs:
             return False
-        load_state(trainer, epochs[-1])
+        load_run(trainer, epochs[-1])
         return True
 
     def other_run(self) -> list[str]:
-        """In lines, how the newest unfinished other run of this stage differs from this one; empty without one."""
+        """How the newest other unfinished run of this stage differs from this one, in lines; empty if there is none."""
         others = [_Unfinished.of(folder) for folder in self.home.glob(f"{self.stage}-*/") if folder != self.folder]
         found = [other for other in others if other is not None]
         if not found:
@@ -100,7 +100,7 @@ class _Unfinished:
 
 
 def claimed(folder: Path) -> AbstractContextManager[None]:
-    """Hold `folder` for this process; InputError where another holds it. The kernel frees it when the holder dies."""
+    """Lock `folder` for this process; InputError if another has it. The kernel frees it when the holder dies."""
 
     def refusal(process: str) -> InputError:
         return InputError(

@@ -113,7 +113,7 @@ class Engine:
         return float(self.scaler.get_scale())
 
     def state(self) -> dict[str, Any]:
-        """What is neither weights nor the optimiser's: the scale of the loss; empty where it is not scaled."""
+        """What is neither weights nor the optimiser's: the scale of the loss; empty if it is not scaled."""
         return self.scaler.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a run writes down per epoch: history, mixtures, sampler."""
+"""The records of a run, epoch by epoch: history, mixtures, sampler."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SAMPLER_COLUMNS = ["epoch", "minimum", "p10", "median", "p90", "maximum", "effec
 
 
 class EpochTotals:
-    """What the steps of one epoch came to, kept on the device until the epoch ends."""
+    """The sums of the steps of one epoch, kept on the device until the epoch ends."""
 
     def __init__(self, true_NK: Tensor | None = None) -> None:
         self._truth = TruthTotals(true_NK)
@@ -97,7 +97,7 @@ def shares(counts: Tensor | None) -> dict[str, float | None]:
 
 @dataclass
 class EpochTables:
-    """The rows of history.csv, mixtures.parquet and sampler.csv so far; `seconds` per epoch is told, never stored."""
+    """The rows of history.csv, mixtures.parquet and sampler.csv so far; the seconds of an epoch are never stored."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     mixtures: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Checkpoints that have served: those of runs whose outputs are written, and which DVC has taken over by publish."""
+"""Checkpoints that are no longer needed: those of runs whose outputs are written and in the hands of DVC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard that stops a run whose loss or weights are no numbers, and says where."""
+"""The guard that stops a run whose loss or weights are not finite, and says where."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Copied:
     arrays: list[np.ndarray]
 
     def item(self, pin: bool) -> Any:
-        """The item put together again, where `pin` in memory that a GPU can fetch from by itself."""
+        """The item put together again; with `pin` in memory that a GPU can fetch from by itself."""
         tensors = [torch.from_numpy(array) for array in self.arrays]
         return _Assembler(self.frame, [tensor.pin_memory() for tensor in tensors] if pin else tensors).load()
 

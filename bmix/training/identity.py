@@ -39,13 +39,13 @@ class RunIdentity:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A line for each part that differs: its name, its value before, its value now; digests are told as changed."""
+    """A line for each part that differs: its name, its value before and now; of a digest only that it changed."""
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
     width = max((len(name) for name in names), default=0)
-    return [f"{name:<{width}}  {_told(name, before)} -> {_told(name, now)}" for name in names]
+    return [f"{name:<{width}}  {_shown(name, before)} -> {_shown(name, now)}" for name in names]
 
 
-def _told(name: str, parts: Mapping[str, Any]) -> str:
+def _shown(name: str, parts: Mapping[str, Any]) -> str:
     if name not in parts:
         return "absent"
     digest = name.startswith(("input ", "code "))

@@ -1,4 +1,4 @@
-"""From one process to the number that `training.processes` asks for: torchrun, with a line where it fails.
+"""From one process to the number that `training.processes` asks for: torchrun, with a plain message if it fails.
 
 One machine needs nothing but the number. On several, torchrun's own variables say how they meet (docs/training.md).
 """
@@ -90,7 +90,7 @@ def torchrun() -> int:
         run(parse_args(None))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        # Of wrong input the process has told itself.
+        # The process itself has reported wrong input.
         if failure.exitcode != EXIT_INPUT:
             print(f"error: process {rank} of the training {_ended(failure.exitcode)}", file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else _KILLED - failure.exitcode

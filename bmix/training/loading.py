@@ -22,9 +22,9 @@ Item = TypeVar("Item", covariant=True)
 
 VARIABLE = "BMIX_WORKERS"
 MOST_WORKERS = 16
-"""Loader processes of one training process where none are asked for."""
+"""Loader processes of one training process by default."""
 MOST_ASKED = 256
-"""Loader processes that can be asked for."""
+"""The most loader processes that can be asked for."""
 PATIENCE = 30 * 60
 """Seconds after which a loader process that has given nothing is taken for stuck; an item takes seconds."""
 SHARED = "/dev/shm"
@@ -32,7 +32,7 @@ REMEDY = f"set {VARIABLE} lower, or 0 for none, and start again: training goes o
 
 
 class Numbered(Protocol[Item]):
-    """A list of what a loader gives, made item by item."""
+    """The items that a loader gives, made one by one."""
 
     def __len__(self) -> int: ...
 
@@ -42,7 +42,7 @@ class Numbered(Protocol[Item]):
 def worker_count(images: Store, augment: Augment | FeatureViews | None, processes: int = 1) -> int:
     """Loader processes of each of the `processes` on this machine.
 
-    None on a CPU where images lie in memory and are augmented as a batch. augment: None where the images are used as
+    None on a CPU where images lie in memory and are augmented as a batch. augment: None if the images are used as
     stored. The environment variable BMIX_WORKERS overrides; no result depends on the number.
     """
     asked = os.environ.get(VARIABLE)
@@ -59,7 +59,7 @@ def load(items: Numbered[Item], workers: int, patience: float = PATIENCE) -> Ite
     """The items in order; from `workers` processes, which copy nothing that can be shared, or from this one.
 
     Where shared memory has no room for an item, it comes through a pipe; where there is none at all, this process makes
-    the items; both are told once. An InputError of an item is raised as such. Where a process dies, or none gives
+    the items; each is reported once. An InputError of an item is raised as such. Where a process dies, or none gives
     anything for `patience` seconds, the wait ends with an OSError in words.
     """
     own = iter(items[number] for number in range(len(items)))
@@ -117,12 +117,12 @@ def _room() -> str:
     return f"{free:.1f} of {total:.1f} MiB free"
 
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def _tell_once(line: str) -> None:
     """Warn, once for each kind of warning that this process gives."""
     kind = line.partition("(")[0]
-    if kind not in _told:
-        _told.add(kind)
+    if kind not in _warned:
+        _warned.add(kind)
         print(f"warning: {line}", file=sys.stderr, flush=True)

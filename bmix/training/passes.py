@@ -1,4 +1,4 @@
-"""Passes over many instances in evaluation mode: one of the given labels' losses, one of plain confidences."""
+"""Passes over many instances in evaluation mode, for the losses of the given labels or for confidences alone."""
 
 from __future__ import annotations
 

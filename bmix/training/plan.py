@@ -12,7 +12,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how a run trains. `warmup_epochs` of the `epochs` come before label management starts.
+    """How a run trains, and for how long. `warmup_epochs` of the `epochs` come before label management starts.
 
     batch_size: of the whole step, which several processes share. backbone_rate: of the backbone, as a share of
     learning_rate. average: the decay of a moving average of the weights, 0 for none. precision: float32, bf16 or fp16.

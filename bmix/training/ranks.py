@@ -1,4 +1,4 @@
-"""Several processes that train one model: who takes what, and how their parts come together (torch.distributed)."""
+"""Several processes that train one model: which takes what, and how their parts are combined (torch.distributed)."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ _LOST = (
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether the backend raised it; gloo's errors are known by its name alone."""
+    """Whether the backend raised it; gloo's errors are recognised by its name alone."""
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 

@@ -67,7 +67,7 @@ def build_trainer(
 ) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1.
 
-    true_NK: the true ones, None where they are unknown: the history scores the verdicts by them, and no recipe is shown
+    true_NK: the true ones, None if they are unknown: the history scores the verdicts by them, and no recipe is shown
     them but one that needs them. InputError if it needs them and they are unknown, and for its own settings.
     """
     set_up_torch(params.training.threads)

@@ -24,7 +24,7 @@ _MADE = Made(
 STATE_FILES = MODEL, STATE, RECORDS = "model.safetensors", "state.safetensors", "state.json"
 
 
-def save_state(trainer: Trainer, folder: Path) -> None:
+def save_run(trainer: Trainer, folder: Path) -> None:
     """Write model.safetensors, state.safetensors and state.json into `folder`; equal runs give equal bytes.
 
     All random numbers derive from the seed and the epoch, and the schedule from the epoch: no generator has a state.
@@ -47,8 +47,8 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     write_text(folder / RECORDS, json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def load_state(trainer: Trainer, folder: Path) -> None:
-    """Go on from what `save_state` wrote; InputError where it is incomplete, damaged, of another run or schema."""
+def load_run(trainer: Trainer, folder: Path) -> None:
+    """Go on from what `save_run` wrote; InputError if it is incomplete, damaged, of another run or schema."""
     records = _read_records(folder / RECORDS, trainer.plan.epochs)
     weights, tensors = _read_tensors(folder / MODEL), _read_tensors(folder / STATE)
     try:
@@ -66,7 +66,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
 
 
 def _read_records(path: Path, epochs: int) -> dict[str, Any]:
-    """What `save_state` wrote as JSON, of a run of `epochs` epochs."""
+    """What `save_run` wrote as JSON, of a run of `epochs` epochs."""
 
     def is_rows(value: Any, columns: list[str]) -> bool:
         return isinstance(value, list) and all(isinstance(row, dict) and set(row) == set(columns) for row in value)

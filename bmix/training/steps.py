@@ -1,4 +1,4 @@
-"""The steps of one epoch: which images meet, and their views."""
+"""The steps of one epoch: which images are paired, and their views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bmix.training.ranks import Ranks
 
 @dataclass(frozen=True)
 class EpochPairs:
-    """Who meets whom: the random sampler visits every row once; partners are None if the recipe does not mix."""
+    """The pairs: the random sampler visits every row once; partners are None if the recipe does not mix."""
 
     rows_N: Tensor
     partners_N: Tensor | None

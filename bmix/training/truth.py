@@ -1,4 +1,4 @@
-"""How right the verdicts of an epoch's steps were, where the true labels are known; no recipe learns of it."""
+"""How right the verdicts of an epoch's steps were, if the true labels are known; no recipe sees it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CODES = 2 * 2 * 2 * len(VERDICT_NAMES)
 class TruthTotals:
     """Counts of an epoch's labels by verdict, given, refined and true value, kept on the device until the epoch ends.
 
-    true_NK: int8 (N, K) of 0, 1 and UNKNOWN, which is not counted; None if nobody knows the truth: nothing is counted.
+    true_NK: int8 (N, K) of 0, 1 and UNKNOWN, which is not counted; None if the truth is unknown: nothing is counted.
     """
 
     def __init__(self, true_NK: Tensor | None) -> None:
@@ -47,7 +47,7 @@ class TruthTotals:
 
 
 def truth_scores(counts: Tensor) -> dict[str, float | None]:
-    """Precision and recall of clean selection and of re-labelling; None where a denominator is 0.
+    """Precision and recall of clean selection and of re-labelling; None if a denominator is 0.
 
     counts: (24,) labels by verdict, given, refined and true value, the last one fastest. Clean selection looks for
     labels whose given value is true; re-labelling for labels whose given value is wrong, and a re-labelled one is right

@@ -1,4 +1,4 @@
-"""The processes of torch's DataLoader under watch: one that dies or is stuck ends the wait for it, in words.
+"""The processes of torch's DataLoader, watched: if one dies or is stuck, the wait for it ends with a message.
 
 torch's own watch is a handler of SIGCHLD, which raises in the middle of whatever the main thread does at the moment,
 and again while the error is dealt with. Here it is in place only while an item is waited for.
@@ -25,8 +25,8 @@ _handler: Callable[[int, Any], Any] | None = None
 def watched_items(loader: DataLoader[Any], patience: float, remedy: str) -> Iterator[Any]:
     """The items of a loader with processes, which has `timeout` CHECK_SECONDS.
 
-    remedy: the end of each message. ChildProcessError where a process died, TimeoutError where none gave anything for
-    `patience` seconds, OSError where this process may not open more files.
+    remedy: the end of each message. ChildProcessError if a process died, TimeoutError if none gave anything for
+    `patience` seconds, OSError if this process may not open more files.
     """
     items = _started(loader)
     while True:
@@ -79,7 +79,7 @@ def _watch() -> Iterator[None]:
 
 
 def _found(error: Exception, patience: float) -> tuple[type[OSError], str] | None:
-    """The kind of error and what is told of it; None for one that is not about the processes."""
+    """The kind of error and its message; None for one that is not about the processes."""
     text = str(error)
     if "in DataLoader worker process" in text:
         # An item's own.

@@ -18,17 +18,16 @@ from bmix.figures import training as figures
 from bmix.figures.report import render_report
 from bmix.models.backbones import build_classifier
 from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
-from bmix.models.weights import load_state as load_weights
-from bmix.models.weights import read_weights
+from bmix.models.weights import load_weights, read_weights
 from bmix.noise.matrix import read_matrix
 from bmix.params import load_params
 from bmix.pipeline.checks import edited_params
 from bmix.pipeline.data_check import check_data
-from bmix.sources.digits import check_recipe
+from bmix.sources.digits import read_scene_settings
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.run import advance, build_trainer, write_outputs
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from bmix.workspace.pipeline_file import declared, output_names
 from stages import evaluate, noise, prepare
 from tests.helpers.coco import write_coco
@@ -169,7 +168,7 @@ def _build_fine() -> list[Path]:
     return _files("Anno_fine", ".txt")
 
 
-@_subject("digits recipe", lambda: check_recipe(Path("scenes.yaml")))
+@_subject("digits recipe", lambda: read_scene_settings(Path("scenes.yaml")))
 def _build_recipe() -> list[Path]:
     Path("scenes.yaml").write_bytes((REPOSITORY / "data/digits/scenes.yaml").read_bytes())
     return [Path("scenes.yaml")]
@@ -250,7 +249,7 @@ def _build_run(until: int = 3) -> None:
     noise.main()
     trainer = _trainer()
     advance(trainer, until)
-    save_state(trainer, Path("checkpoint/epoch-00001"))
+    save_run(trainer, Path("checkpoint/epoch-00001"))
     write_outputs(trainer, trainer.close(), Path())
 
 
@@ -301,7 +300,7 @@ def _build_inputs() -> list[Path]:
 
 def _resume() -> object:
     trainer = _trainer()
-    load_state(trainer, Path("checkpoint/epoch-00001"))
+    load_run(trainer, Path("checkpoint/epoch-00001"))
     return trainer
 
 

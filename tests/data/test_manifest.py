@@ -120,7 +120,7 @@ def test_an_empty_data_set_is_refused() -> None:
 def test_a_duplicate_id_is_refused_with_both_rows() -> None:
     error = refusal(small(id=["a", "b", "b", "d"]))
     assert error.where == "birds.csv, row 3"
-    assert error.found == 'id "b" was already used at birds.csv, row 2'
+    assert error.found == 'id "b" is already used at birds.csv, row 2'
 
 
 def test_the_origin_of_a_row_is_named_where_it_is_known() -> None:

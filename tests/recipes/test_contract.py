@@ -27,7 +27,7 @@ from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.loop import Trainer
 from bmix.training.run import build_recipe, write_outputs
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from bmix.workspace.pipeline_file import declared
 from tests.helpers.projects import run
 from tests.helpers.runs import CLASSES, build_run, train, write_images
@@ -178,9 +178,9 @@ def test_a_run_learns_resumes_to_the_same_bytes_and_writes_every_declared_output
     assert history[-1]["train_loss"] < history[0]["train_loss"]
 
     warmup = train(build(name, tiny), until=2)
-    save_state(warmup, tmp_path / "warmup")
+    save_run(warmup, tmp_path / "warmup")
     begun = build(name, tiny)
-    load_state(begun, tmp_path / "warmup")
+    load_run(begun, tmp_path / "warmup")
     checkpoints = Checkpoints(tmp_path, "train", RunIdentity({"seed": 0}))
     checkpoints.save(train(begun, until=3))
     resumed = build(name, tiny)

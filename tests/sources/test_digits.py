@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bmix.sources.digits import HeldOut, check_recipe, compose, draw_digit, place_boxes, split_originals
+from bmix.sources.digits import HeldOut, compose, draw_digit, place_boxes, read_scene_settings, split_originals
 from bmix.support.errors import InputError
 
 DEFAULT = Path(__file__).parents[2] / "data" / "digits" / "scenes.yaml"
@@ -80,7 +80,7 @@ def test_every_class_is_equally_frequent_in_the_balanced_test(scenes):
 
 
 def test_default_recipe_has_the_promised_size_and_imbalance(tmp_path):
-    recipe = check_recipe(DEFAULT)
+    recipe = read_scene_settings(DEFAULT)
     assert recipe.scenes.model_dump(by_alias=True) == {"train": 4000, "val": 800, "test": 1600, "test-balanced": 1600}
     # Presence by a plain simulation of weighted draws without replacement.
     rng = np.random.default_rng(0)
@@ -232,7 +232,7 @@ def test_strokes_never_touch_a_digit(tmp_path):
 def test_wrong_recipes_are_refused_with_file_and_key(tmp_path, changes, message):
     path = write_recipe(tmp_path / "recipe.yaml", **changes)
     with pytest.raises(InputError) as caught:
-        check_recipe(path)
+        read_scene_settings(path)
     assert caught.value.where == str(path)
     assert message in str(caught.value)
     with pytest.raises(InputError):
@@ -255,5 +255,5 @@ def test_files_that_are_no_recipe_are_refused(tmp_path, content, message):
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=message) as caught:
-        check_recipe(path)
+        read_scene_settings(path)
     assert caught.value.where == str(path)

@@ -155,7 +155,7 @@ def test_an_image_in_two_lists_is_refused(tmp_path: Path) -> None:
         f'image "000002" of split val is in split train already, by {root}/ImageSets/Main/train.txt, line 2'
     )
     (root / "ImageSets" / "Main" / "val.txt").write_text("000041\n000041\n")
-    assert refusal(root).found == f'id "000041" was already used at {root}/ImageSets/Main/val.txt, line 1'
+    assert refusal(root).found == f'id "000041" is already used at {root}/ImageSets/Main/val.txt, line 1'
 
 
 def test_years_are_joined_by_their_parts(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bmix.support.files import replaced_folder
 from bmix.training.checkpoint import Checkpoints, claimed
 from bmix.training.finished import drop_finished
 from bmix.training.identity import RunIdentity, differences
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from tests.helpers.runs import build_run, train, write_images
 
 
@@ -61,10 +61,10 @@ def test_a_broken_state_is_refused_with_the_command_that_mends_it(
     tiny: tuple[list[Path], np.ndarray], tmp_path: Path
 ) -> None:
     trainer = train(build_run(*tiny), 1)
-    save_state(trainer, tmp_path)
+    save_run(trainer, tmp_path)
     (tmp_path / "state.safetensors").write_bytes(b"rubbish")
     with pytest.raises(InputError, match="dvc repro --force --single-item warmup"):
-        load_state(build_run(*tiny), tmp_path)
+        load_run(build_run(*tiny), tmp_path)
 
 
 def test_the_run_key_follows_settings_inputs_and_code(tmp_path: Path) -> None:

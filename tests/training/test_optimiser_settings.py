@@ -22,7 +22,7 @@ from bmix.training.engine import Engine
 from bmix.training.loop import Trainer
 from bmix.training.passes import confidence
 from bmix.training.plan import Plan
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from tests.helpers.runs import CLASSES, SIZE, build_run, same_weights, train, write_images
 
 DROPOUT = HeadSettings(hidden=32, norm="none", dropout=0.3)
@@ -91,8 +91,8 @@ def test_a_run_with_dropout_resumes_to_the_same_bytes(
 ) -> None:
     whole, first, second = (dropout_run(*tiny, **plan) for _ in range(3))
     train(whole)
-    save_state(train(first, 3), tmp_path / "state")
-    load_state(second, tmp_path / "state")
+    save_run(train(first, 3), tmp_path / "state")
+    load_run(second, tmp_path / "state")
     train(second)
     for trainer in (whole, second):
         trainer.close()

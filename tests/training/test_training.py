@@ -27,7 +27,7 @@ from bmix.training.passes import DrawnViews, PlainViews, epoch_pass
 from bmix.training.plan import Plan
 from bmix.training.ranks import Ranks
 from bmix.training.run import write_outputs
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from bmix.training.steps import EpochSteps, draw_pairs, split_steps
 from tests.helpers.runs import CLASSES, build_run, same_weights, train, write_images
 
@@ -102,9 +102,9 @@ def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(
     write_outputs(uncut, uncut.close(), tmp_path / "uncut")
 
     warmup = train(build(), until=2)
-    save_state(warmup, tmp_path / "warmup")
+    save_run(warmup, tmp_path / "warmup")
     begun = build()
-    load_state(begun, tmp_path / "warmup")
+    load_run(begun, tmp_path / "warmup")
     train(begun, until=3)
     checkpoints = Checkpoints(tmp_path, "train", RunIdentity({"seed": 0}))
     checkpoints.save(begun)
@@ -115,8 +115,8 @@ def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(
     write_outputs(resumed, resumed.close(), tmp_path / "cut")
     assert outputs(tmp_path / "cut") == outputs(tmp_path / "uncut")
 
-    save_state(uncut, tmp_path / "state uncut")
-    save_state(resumed, tmp_path / "state cut")
+    save_run(uncut, tmp_path / "state uncut")
+    save_run(resumed, tmp_path / "state cut")
     assert outputs(tmp_path / "state cut") == outputs(tmp_path / "state uncut")
 
 

@@ -24,7 +24,7 @@ from bmix.training.loading import load
 from bmix.training.loop import Trainer
 from bmix.training.passes import DrawnViews, PlainViews, epoch_pass
 from bmix.training.run import advance, build_trainer, write_outputs
-from bmix.training.state import load_state, save_state
+from bmix.training.state import load_run, save_run
 from bmix.training.steps import EpochSteps, draw_pairs
 from tests.helpers.features import CLASSES, arrays, write_npz
 from tests.helpers.tiny import write_params
@@ -103,9 +103,9 @@ def test_cut_and_killed_runs_equal_the_uncut_one_byte_for_byte(project: Project,
 
     warmup = project.build(edit)
     advance(warmup, 2)
-    save_state(warmup, project.folder / "warmup")
+    save_run(warmup, project.folder / "warmup")
     begun = project.build(edit)
-    load_state(begun, project.folder / "warmup")
+    load_run(begun, project.folder / "warmup")
     checkpoints = Checkpoints(project.folder, "train", RunIdentity({"seed": 0}))
     advance(begun, 3, checkpoints.save)
     resumed = project.build(edit)

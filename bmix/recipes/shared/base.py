@@ -23,7 +23,8 @@ class Side:
     """One image of each of a step's pairs.
 
     rows: (B,) rows of the training set. views: normalised float32 (B, 3, H, W). confidence: the mean of f_k over the
-    relabelling views, float32 (B, K), 0.5 in rows that the recipe did not call doubtful; None if it called none so.
+    relabelling views, float32 (B, K), 0.5 in rows that the recipe did not call doubtful; None if it called none
+    doubtful.
     """
 
     rows: Tensor

@@ -37,7 +37,7 @@ class LargeLoss(MissingLabels):
     Settings = LargeLossSettings
 
     def find_missing(self, epoch_pass: EpochPass, epoch: int) -> Tensor:
-        """The largest losses, anew for every epoch."""
+        """The largest losses, again for every epoch."""
         return largest_losses(epoch_pass.losses_NK, ~self.given_NK, (epoch - 1) * self.own.delta_rel)
 
 

@@ -48,7 +48,7 @@ class CocoFile:
         return cls(path, *read_json_object(path))
 
     def images(self) -> tuple[list[str], list[str]]:
-        """Id and file name of every image, in file order, as they stand there; an id may be duplicated."""
+        """Id and file name of every image, in file order, unchanged; an id may be duplicated."""
         entries = self._entries("images")
         return self._ids(entries, "images", "id"), self._texts(entries, "images", "file_name")
 
@@ -163,7 +163,7 @@ class CocoFile:
         return values
 
     def _values(self, entries: list[Entry], listed: str, key: str, expected: str) -> list[Any]:
-        """The value under a key of every entry; InputError where one is missing."""
+        """The value under a key of every entry; InputError if one is missing."""
         try:
             return [entry[key] for entry in entries]
         except KeyError:

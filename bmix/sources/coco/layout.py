@@ -24,7 +24,7 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 class PartFiles:
     """The JSON files of one part.
 
-    instances: images with categories and annotations. image_info: images alone. None where there is no such file.
+    instances: images with categories and annotations. image_info: images alone. None if there is no such file.
     """
 
     instances: Path | None
@@ -49,7 +49,7 @@ def find_parts(path: Path) -> dict[str, PartFiles]:
     """Part -> its files, sorted by part.
 
     `instances_PART.json` and `image_info_PART.json`; without them a folder PART with `_annotations.coco.json`, or a
-    folder that is called as a split and holds one JSON file; without these every JSON file, PART.json. `path` may be
+    folder that is named like a split and holds one JSON file; without these every JSON file, PART.json. `path` may be
     one file, or hold a folder `annotations`. Raises InputError if there is none.
     """
     expected = f"COCO's folder annotations, with e.g. {INSTANCES}train2014.json, or a JSON file"

@@ -20,7 +20,7 @@ def image_paths(file: CocoFile, names: list[str], part: str, root: Path) -> list
 
     names: the file names as the file has them: below the folder of the images, or as they were on another machine, or
     URLs. The folder is the one in which most of LOOKED_FOR names are, of PART, images/PART and images in the root, the
-    root itself, the same in and around the folder of the JSON file, and folders that are called as the same split; if
+    root itself, the same in and around the folder of the JSON file, and folders that are named like the same split; if
     none is in these, of any folder in the root or one level deeper. Of paths of other machines and of URLs the longest
     end that leads to a file counts.
     Raises InputError for an absolute path or URL that leads to no image, an empty name, two names of one image, and
@@ -141,7 +141,7 @@ def _own_path(file: CocoFile, position: int, name: str, folder: Path, by_end: bo
 
 
 def _refuse_two_names(file: CocoFile, names: list[str], own: list[str]) -> None:
-    """InputError where different names were found to be one image: the folders that told them apart are lost."""
+    """InputError if different names were found to be one image: the folders that told them apart are lost."""
     first_of: dict[str, int] = {}
     for position, path in enumerate(own):
         first = first_of.setdefault(path, position)

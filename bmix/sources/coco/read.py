@@ -80,7 +80,7 @@ def read_coco(
 
 
 def _prefix_equal_ids(frame: pd.DataFrame, read: list[_Part]) -> str:
-    """Where parts count their images anew, start every id with its part, in place; and a note on it, else ''."""
+    """Where parts count their images again, start every id with its part, in place; and a note on it, else ''."""
     if sum(part.frame["id"].nunique() for part in read) == frame["id"].nunique():
         return ""
     parts = [part.name for part in read for _ in range(len(part.frame))]

@@ -71,7 +71,7 @@ class FileLines:
         self.declared = int(first)
 
     def refuse_other_count(self, count: int) -> None:
-        """InputError where the first line declares another count than the rows that were read."""
+        """InputError if the first line declares another count than the rows that were read."""
         if count != self.declared:
             raise InputError(
                 f"{self.path}, line 1",
@@ -120,7 +120,7 @@ def attribute_values(batch: Batch, columns: int, allowed: tuple[int, ...], named
 
 
 def _parse(text: bytes, rows: int, columns: int, negative: bool) -> np.ndarray | None:
-    """Values of 0, 1 and, if negative, -1 between blanks; None where the text is anything else."""
+    """Values of 0, 1 and, if negative, -1 between blanks; None if the text is anything else."""
     characters = np.frombuffer(text, np.uint8)
     is_one = characters == _ONE
     is_digit = is_one | (characters == _ZERO)

@@ -34,7 +34,7 @@ def read_deepfashion(
     train, val and test a list of images and the 0/1 attributes line by line (train.txt, train_attr.txt), in path or its
     folder Anno_fine or split. Image paths start at path, at the folder around it, or at Img in one of them.
     split_of: part (train, val, test) -> split; parts that it does not name are left out. The id is the image path.
-    listed: the classes as somebody listed them, in their order; without, the attributes that some training image has.
+    listed: the classes as the user listed them, in their order; without, the attributes that some training image has.
     Notes name those left out.
     Raises InputError with file and line for: files of both layouts or of none, a declared count that differs, a line
     with too few or too many values, a value that is not allowed, lists of different lengths, an image named twice, a
@@ -79,7 +79,7 @@ def read_deepfashion(
 
 
 def _trained(names: list[str], labels: Entries, training_N: np.ndarray, notes: dict[str, str]) -> list[str]:
-    """The attributes that some training image has, as the classes; all where there is none."""
+    """The attributes that some training image has, as the classes; all if there is none."""
     seen = set(labels.seen(training_N))
     if left := [name for name in names if name not in seen] if seen else []:
         notes["untrained"] = f"attributes that no training image has, left out: {quoted(left)}"
@@ -87,7 +87,7 @@ def _trained(names: list[str], labels: Entries, training_N: np.ndarray, notes: d
 
 
 def _listed(names: list[str], listed: ClassList, notes: dict[str, str]) -> list[str]:
-    """The attributes that somebody listed, as the classes."""
+    """The attributes that the user listed, as the classes."""
     listed.refuse_missing(names, "an attribute")
     notes["classes"] = listed.note
     if left := [name for name in names if name not in listed.names]:
@@ -152,7 +152,7 @@ def _image_base(path: Path, folder: Path, root: Path, image: str) -> Path:
 
 
 def _attribute_names(path: Path, notes: dict[str, str]) -> list[str]:
-    """The names in column order; one that stands there twice is told apart by its number."""
+    """The names in column order; a name that is duplicated gets its number."""
     lines = declared_rows(path, "attribute_name")
     names = []
     for number, line in lines:
@@ -204,7 +204,7 @@ def _read_coarse(folder: Path, path: Path, columns: int, notes: dict[str, str]) 
 
 
 def _read_partition(path: Path) -> dict[str, tuple[str, str]]:
-    """Image path -> its part, and where that is written."""
+    """Image path -> its part, and the line that says so."""
     part_of: dict[str, tuple[str, str]] = {}
     for number, line in declared_rows(path, "image_name"):
         name, _, part = line.strip().replace("\t", " ").rpartition(" ")
@@ -220,7 +220,7 @@ def _read_partition(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _twice(where: str, name: str, first: int) -> InputError:
-    return InputError(where, f'"{name}" was already in line {first}', "each image once", "remove one of the lines")
+    return InputError(where, f'"{name}" is already in line {first}', "each image once", "remove one of the lines")
 
 
 def _read_fine(folder: Path, columns: int) -> Rows:

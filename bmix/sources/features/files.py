@@ -18,7 +18,7 @@ _OPENERS = {".npz": open_npz_pack, ".parquet": open_parquet_pack}
 def open_pack(path: Path, rules: CellRules, listed: ClassList | None) -> AbstractContextManager[Pack]:
     """Open an .npz or .parquet of features; inside the block every fault of the file is an InputError.
 
-    rules: how cells are read. listed: the classes that somebody listed, None where nobody did.
+    rules: how cells are read. listed: the classes that the user listed, None if nobody did.
     """
     if not path.is_file():
         raise InputError("data.path", f"{path} is not a file", "an .npz or .parquet of features", "correct data.path")

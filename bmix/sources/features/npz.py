@@ -37,7 +37,7 @@ class Archive:
         self.names = [name.removesuffix(".npy") for name in content.namelist() if name.endswith(".npy")]
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """The shape and type of one array; InputError where it holds Python objects."""
+        """The shape and type of one array; InputError if it holds Python objects."""
         with self._content.open(f"{name}.npy") as file:
             shape, _, dtype = self._read_header(file, name)
             return shape, dtype
@@ -53,7 +53,7 @@ class Archive:
     def chunks(self, name: str) -> Iterator[np.ndarray]:
         """The rows of one array, some CHUNK_BYTES of them at a time; an array in Fortran's order at once.
 
-        InputError where a row, or an array in that order, is too large for the memory of this machine.
+        InputError if a row, or an array in that order, is too large for the memory of this machine.
         """
         with self._content.open(f"{name}.npy") as file:
             shape, fortran, dtype = self._read_header(file, name)
@@ -110,7 +110,7 @@ def open_npz(path: Path) -> Iterator[Archive]:
 
 
 def refuse_beyond_memory(where: str, size: int, remedy: str) -> None:
-    """InputError where `size` bytes are more than this machine has free."""
+    """InputError if `size` bytes are more than this machine has free."""
     free = _free_memory()
     if free is not None and size > free:
         expected = f"at most the {free / 2**30:.1f} GiB of memory that are free"
@@ -118,7 +118,7 @@ def refuse_beyond_memory(where: str, size: int, remedy: str) -> None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that can be had; None where the system does not tell."""
+    """Bytes of memory that can be had; None if the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

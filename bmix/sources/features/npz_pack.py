@@ -91,7 +91,7 @@ def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRul
 
 
 def _cells(archive: Archive, name: str, count: int, where: str) -> np.ndarray:
-    """An array of labels as int8 (N, K) of 0, 1 and -1, read by chunks; InputError where it is anything else."""
+    """An array of labels as int8 (N, K) of 0, 1 and -1, read by chunks; InputError if it is anything else."""
     shape, dtype = archive.header(name)
     if len(shape) != 2 or shape[0] != count or not 0 < shape[1] <= MOST_CLASSES or dtype.kind not in "fiub":
         raise InputError(

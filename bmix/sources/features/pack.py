@@ -17,7 +17,7 @@ class Pack:
     """A file of features that is open.
 
     shape: (N, V, D). dtype: float16 where the file holds that, else float32. ids, parts: of each row; parts, what the
-    file says of its split, None where it says nothing. labels: as read from the file.
+    file says of its split, None if it says nothing. labels: as read from the file.
     chunks: gives the numbers by chunks (B, V, D).
     """
 
@@ -40,7 +40,7 @@ class Pack:
 
 
 def refuse_nothing(where: str, shape: tuple[int, int, int]) -> None:
-    """InputError where there is no row, no view or no number."""
+    """InputError if there is no row, no view or no number."""
     if 0 in shape:
         found = "the data set is empty" if shape[0] == 0 else f"X has the shape (N, V, D) = {shape}"
         raise InputError(where, found, "rows, views and numbers", "check that the right file is named")

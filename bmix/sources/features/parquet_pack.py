@@ -61,7 +61,7 @@ def _pack(file: Any, path: Path, rules: CellRules, listed: ClassList | None) -> 
     free = [name for name in schema.names if name not in (*roles.values(), *indexes)]
     columns, candidates = _columns(file, free, roles, listed, where)
     cells = _cells(file, path, roles, candidates, form_note(roles, indexes))
-    labels = _told(read_labels(cells, rules, listed, where, candidates), cells, columns)
+    labels = _noted(read_labels(cells, rules, listed, where, candidates), cells, columns)
     ids = _filled(cells, "id", where) or [f"{row:0{len(str(count))}d}" for row in range(1, count + 1)]
     views, numbers = 1, len(columns)
     types = {schema.field(name).type for name in columns}
@@ -130,7 +130,7 @@ def _cells(file: Any, path: Path, roles: dict[str, str], candidates: list[str], 
     return Cells(table, places, names, roles, form, class_names(file.schema_arrow))
 
 
-def _told(labels: Labels, cells: Cells, columns: list[str]) -> Labels:
+def _noted(labels: Labels, cells: Cells, columns: list[str]) -> Labels:
     """The labels with a note on columns under another name, and on which columns of numbers are features."""
     notes = dict(labels.notes)
     if cells.form:
@@ -212,7 +212,7 @@ def _list_values(column: pyarrow.Array, views: int, numbers: int, start: int, wh
 
 
 def _filled(cells: Cells, role: str, where: str) -> list[str] | None:
-    """A column of text without blanks around it, None where there is no such column."""
+    """A column of text without blanks around it, None if there is no such column."""
     if not cells.has(role):
         return None
     texts = ["" if cell is None else str(cell).strip() for cell in cells.column(role).to_pylist()]

@@ -5,7 +5,7 @@ npz: `X` (N, D) or (N, V, D), numbers; `Y` (N, K) of 0, 1 and -1; the class name
 many rows are train, those after them test; optional `true`, as Y: what is true where Y is given.
 parquet: the numbers in a column `features` (lists of one length, or lists of V such lists), in columns f0, f1, ..., or
 in all other columns of numbers; labels as in a table, optional `id`, `split`, `ignore` and `true`.
-View 0 is the plain one, which the audit and the evaluation see.
+View 0 is the plain one, which the pass after each epoch and the evaluation see.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_features(
     values are split names or usual for them, and a file without any is split by `seed`, stratified by the labels.
     folder: where FEATURES_FILE is written, equal input giving equal bytes; None: nothing is written, all is checked.
     empty: `drop` leaves out rows without a label, those of split unlabelled aside.
-    rules: how cells of labels are read. listed: the classes that somebody listed.
+    rules: how cells of labels are read. listed: the classes that the user listed.
     The features are never held as a whole. Raises InputError for a file that is missing, corrupt or holds Python
     objects, for shapes and lengths that do not fit together, rows of several lengths, a number that is not finite
     in the type it is stored in, and labels that cannot be read.

@@ -39,8 +39,8 @@ class Layout:
 def find_layout(path: Path, split_of: dict[str, str], skipped: Counter[str], listed: ClassList | None = None) -> Layout:
     """The layout of the folders below `path`; entries that are left out are counted in `skipped`.
 
-    split_of: what data.splits says, empty for auto. listed: the classes as somebody listed them; other folders are left
-    out then, and a class may be called as a split. A folder that holds one folder alone is entered, where that is
+    split_of: what data.splits says, empty for auto. listed: the classes as the user listed them; other folders are left
+    out then, and a class may be named like a split. A folder that holds one folder alone is entered, where that is
     neither a split nor a class with images.
     Raises InputError for a mixture of splits and other folders, two folders for one split, a folder for each split
     within the class folders, folders that no class is called, and a listed class without a folder.
@@ -100,7 +100,7 @@ def _parts(base: Path, folders: list[str], split_of: dict[str, str], listed: lis
 
 
 def _refuse_no_classes(folder: Path, names: list[str]) -> None:
-    """InputError where the folders in a folder are those of another layout than a folder per class."""
+    """InputError if the folders in a folder are those of another layout than a folder per class."""
     if names and _NO_CLASSES.issuperset(name.lower() for name in names):
         raise InputError(
             str(folder),
@@ -171,7 +171,7 @@ def _shows(entries: list[os.DirEntry[str]]) -> bool:
 
 
 def _first_entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds but for hidden files, as far as its first image: class folders hold millions."""
+    """What a folder holds except hidden files, as far as its first image: class folders hold millions."""
     entries = []
     try:
         with os.scandir(folder) as scan:

@@ -20,7 +20,7 @@ def read_folder(
 ) -> Manifest:
     """Read a folder per class into a manifest without digests; its notes tell what was decided here.
 
-    PATH/PART/CLASS is read if every folder in PATH is called as a split is (train, Validation, TEST_SET, val2017, see
+    PATH/PART/CLASS is read if every folder in PATH is named like a split (train, Validation, TEST_SET, val2017, see
     `split_named`), or if split_of (part -> split) is given; parts that it does not name are left out. Else PATH/CLASS,
     all of it train. A folder `unlabelled` beside either holds images without labels. If PATH holds a single folder
     that is neither, what is inside is read.

@@ -22,7 +22,7 @@ _PAIRS = {"[": "]", "(": ")", "{": "}"}
 
 
 def parse_list(text: str) -> list[str] | list[float] | None:
-    """The texts or the numbers of a list, none for a blank text; None where it is no list of either.
+    """The texts or the numbers of a list, none for a blank text; None if it is no list of either.
 
     Items are separated by commas, or by blanks and line breaks alone, as numpy writes them; both in one list leave it
     open which texts belong together, and so does an ellipsis. Bytes are read as UTF-8; true and false are 1 and 0.
@@ -46,7 +46,7 @@ def parse_list(text: str) -> list[str] | list[float] | None:
 
 
 def _items(text: str) -> list[str] | None:
-    """The items of a list as they are written, None where something else stands there or the gaps differ."""
+    """The items of a list as they are written, None if anything else is among them or the gaps differ."""
     items: list[str] = []
     commas: set[bool] = set()
     place = 0

@@ -30,10 +30,10 @@ FAMILIES: dict[str, dict[str, int]] = {
     "present and absent": {"present": PRESENT, "absent": ABSENT},
     "x": {"x": PRESENT, "✓": PRESENT, "✔": PRESENT},
 }
-"""What the cells of a column per class say, in small letters and without blanks around it; a column keeps to one."""
+"""What the cells of a column per class can hold, lower-case and without blanks around; a column keeps to one family."""
 BLANKS = ("", "nan", "none", "null", "<na>")
 CERTAIN = ("0 and 1", "yes and no")
-"""Families of which a single word is enough: of the others a column must hold both."""
+"""Families of which one word is enough; of the others a column must hold both words."""
 AMBIGUOUS = ("t and f", "x")
 """Families whose words a column may hold by chance, as f among the sexes. A column that mostly keeps to one of the
 others and holds something else is a mistake."""
@@ -58,7 +58,7 @@ def read_class_columns(cells: Cells, rules: CellRules, listed: list[str], candid
     """The columns among the candidates whose cells say present or absent, in the words of one family.
 
     An empty cell is ignored or absent as `rules` say, -1 likewise; under auto -1 is absent where no cell is 0, since
-    nothing else would say that a class is absent. listed: the classes that somebody listed; where there are any, no
+    nothing else would say that a class is absent. listed: the classes that the user listed; where there are any, no
     other column is looked at.
     Raises InputError for another value in a column that mostly keeps to a family, and in a listed column.
     """
@@ -97,7 +97,7 @@ def read_class_columns(cells: Cells, rules: CellRules, listed: list[str], candid
 
 
 def _minus_one(columns: list[np.ndarray], rules: CellRules) -> tuple[str, list[str]]:
-    """What -1 means in columns of 0 and 1, and a word on it where it occurs and the params leave it open."""
+    """What -1 means in columns of 0 and 1, and a note if it occurs and the params leave it open."""
     if rules.minus_one != "auto" or not any((meaning_N == MINUS_ONE).any() for meaning_N in columns):
         return rules.minus_one, []
     if any((meaning_N == ABSENT).any() for meaning_N in columns):

@@ -1,4 +1,4 @@
-"""Names that are several names in one: told from the names alone, for cells in which no delimiter was found."""
+"""Names that are several names in one, found by comparing names, for cells in which no delimiter was found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHORTEST_PART = 2
 
 
 def refuse_two_delimiters(names: Sequence[str], delimiter: str, signs: Sequence[str], where: str) -> None:
-    """InputError where names that one delimiter set apart are others, joined by another of these signs."""
+    """InputError if names that one delimiter set apart are others, joined by another of these signs."""
     known = set(names)
     for name in names:
         if (sign := joined_at(name, known, signs)) is not None:
@@ -29,7 +29,7 @@ def refuse_two_delimiters(names: Sequence[str], delimiter: str, signs: Sequence[
 
 
 def refuse_combinations(names: Sequence[str], where: str) -> None:
-    """InputError where names of cells without a delimiter are combinations of other names, whatever their case.
+    """InputError if names of cells without a delimiter are combinations of other names, whatever their case.
 
     They are where a name holds a line break or a tab; where all parts of one are names themselves, joined by a sign of
     JOINING or INSIDE_NAMES, or written together; where two have the same parts in another order; where there are more
@@ -56,7 +56,7 @@ def refuse_combinations(names: Sequence[str], where: str) -> None:
 
 
 def joined_at(name: str, known: set[str], signs: Sequence[str] = (*JOINING, *INSIDE_NAMES)) -> str | None:
-    """The sign among these that joins known names in this one; None where there is none."""
+    """The sign among these that joins known names in this one; None if there is none."""
     for sign in signs:
         parts = split_at(name, sign)
         if len(parts) > 1 and known.issuperset(parts):

@@ -12,7 +12,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Entries:
-    """Label cells as pairs: rows int64 (M,), codes int64 (M,) into `names`; a pair may stand there twice."""
+    """Label cells as pairs: rows int64 (M,), codes int64 (M,) into `names`; a pair may be duplicated."""
 
     rows: np.ndarray
     codes: np.ndarray
@@ -24,7 +24,7 @@ class Entries:
         return Entries((np.cumsum(kept_N) - 1)[self.rows[kept]], self.codes[kept], self.names)
 
     def without(self, emptied_N: np.ndarray) -> Entries:
-        """The entries but for those of the rows that bool (N,) empties."""
+        """The entries except those of the rows that bool (N,) empties."""
         kept = ~emptied_N[self.rows]
         return Entries(self.rows[kept], self.codes[kept], self.names)
 

@@ -36,7 +36,7 @@ def read_listed(cells: Cells, rules: CellRules, classes: list[str], where: str) 
     """The columns labels, ignore and true, as far as the file has them.
 
     Text cells are names joined by one delimiter, the same in the whole file, or lists as JSON, Python or numpy write
-    them. Numbers and lists of them are read as `of_number_lists` says. classes: as somebody listed them, else [].
+    them. Numbers and lists of them are read as `of_number_lists` says. classes: as the user listed them, else [].
     Raises InputError for both ; and | in one file, a list that cannot be read, a list beside cells that are none, names
     that are combinations of others where no delimiter was found, and a type of parquet that holds no names.
     """
@@ -79,7 +79,7 @@ def _how(column: pa.ChunkedArray, delimiter: str, from_text: bool) -> str:
 
 
 def _refuse_several_in_one(names: list[str], delimiter: str, rules: CellRules, where: str) -> None:
-    """InputError where names of text cells are several in one, as far as the params are silent."""
+    """InputError if names of text cells are several in one, as far as the params are silent."""
     if rules.delimiter == AUTO and delimiter:
         refuse_two_delimiters(names, delimiter, DELIMITERS, where)
     elif rules.delimiter != NO_DELIMITER and not delimiter:
@@ -106,7 +106,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _plain(column: pa.ChunkedArray, role: str, where: str) -> pa.ChunkedArray:
-    """The column as string, int64, or a list of string or of numbers; InputError where it is none of these."""
+    """The column as string, int64, or a list of string or of numbers; InputError if it is none of these."""
     kind = column.type
     inner = kind.value_type if _is_list(kind) else kind
     if _is_text(inner):

@@ -23,7 +23,7 @@ def of_number_lists(
 ) -> tuple[Entries, Entries, str]:
     """The labels and the cells of -1 in lists of numbers, and how they were read.
 
-    classes: as somebody listed them; [] where nobody did. Lists of one length with nothing but 0, 1 and -1 hold a value
+    classes: as the user listed them; [] if nobody did. Lists of one length with nothing but 0, 1 and -1 hold a value
     for each class, where so many classes are listed. Whole numbers count in the listed classes where these are no
     numbers themselves; else they are names. Raises InputError for lists of 0 and 1 without listed classes, and for
     other numbers.
@@ -48,7 +48,7 @@ def of_number_lists(
 def lists_in_text(column: pa.ChunkedArray, classes: list[str]) -> pa.ChunkedArray | None:
     """Texts that hold a 0 or 1 for each class, as in 1 0 1 or 101, as lists of numbers; None for any other text.
 
-    classes: as somebody listed them; a text that is the name of one is a name.
+    classes: as the user listed them; a text that is the name of one is a name.
     """
     encoded = column.combine_chunks().dictionary_encode()
     lists: list[list[float]] = []

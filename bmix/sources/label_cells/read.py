@@ -27,7 +27,7 @@ PRESENT_FROM = 0.5
 class Labels:
     """The labels of the rows of a file.
 
-    true: what the file itself knows to be true, None where it has no column for that. classes: [] where they are not
+    true: what the file itself knows to be true, None if it has no column for that. classes: [] if they are not
     known before the splits. certain: whether these names are whole and meant: listed, or the names of columns.
     join: which rows of one image are joined, as `merge_repeated_rows` says. notes: how this was read.
     """
@@ -104,7 +104,7 @@ def _by_columns(
 
 
 def _refuse_columns_beside(cells: Cells, rules: CellRules, others: list[str], where: str) -> None:
-    """InputError where a column that is not called labels may be one, and columns of 0 and 1 may be the classes."""
+    """InputError if a column that is not called labels may be one, and columns of 0 and 1 may be the classes."""
     if beside := read_class_columns(cells, rules, [], others).classes:
         name = cells.roles["labels"]
         raise InputError(

@@ -1,4 +1,4 @@
-"""What the params say of cells that can be read in more than one way."""
+"""The settings for cells that can be read in more than one way."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def read_parquet(
     files = _files(path)
     parts = [_PART.sub("", file.stem) for file in files]
     tables, unpacked = [], []
-    with _told(path):
+    with _errors_explained(path):
         schema = _common_schema(files)
         column = _picture_column(schema, path)
         names = [name for name in schema.names if name != column]
@@ -97,7 +97,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _common_schema(files: list[Path]) -> pa.Schema:
-    """The columns of all files; InputError where two differ."""
+    """The columns of all files; InputError if two differ."""
     first = pq.read_schema(files[0])
     for file in files[1:]:
         other = pq.read_schema(file)
@@ -127,8 +127,8 @@ def _picture_column(schema: pa.Schema, path: Path) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What arrow says of a broken file is an InputError."""
+def _errors_explained(path: Path) -> Iterator[None]:
+    """Arrow's errors for a broken file as InputError."""
     try:
         yield
     except InputError:

@@ -129,8 +129,8 @@ def _separator(file: TextIO, path: Path, usual: str) -> tuple[Iterator[str], str
     The usual separator, unless another one alone makes a column of paths out of the first line.
     """
     first = next(file, "")
-    if told := _EXCEL.fullmatch(first):
-        return file, told[1], 1
+    if marked := _EXCEL.fullmatch(first):
+        return file, marked[1], 1
     lines = chain([first], file)
     for separator in (usual, *(other for other in SEPARATOR_NAMES if other != usual)):
         names = [name.strip().strip('"') for name in first.rstrip("\r\n").split(separator)]
@@ -189,7 +189,7 @@ def _read_parquet(path: Path) -> Cells:
 
 
 def _refuse_pictures(schema: pa.Schema, roles: dict[str, str], path: Path) -> None:
-    """InputError where the pictures themselves are in the file, as Hugging Face writes them."""
+    """InputError if the pictures themselves are in the file, as Hugging Face writes them."""
     if "path" in roles and holds_pictures(schema.field(roles["path"]).type):
         raise InputError(
             str(path),

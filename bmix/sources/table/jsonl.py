@@ -98,7 +98,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def _json_cell(name: str, role: str | None, value: Any, where: str, kinds: dict[str, str]) -> Any:
-    """Text, a list of text or of numbers, or None; InputError where the column cannot hold this value."""
+    """Text, a list of text or of numbers, or None; InputError if the column cannot hold this value."""
     if value is None or (isinstance(value, str) and role not in LISTS):
         return value
     if role in LISTS:

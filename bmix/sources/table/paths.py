@@ -19,7 +19,7 @@ def found_paths(paths: pd.Series, root: Path) -> tuple[pd.Series, str]:
 
     A name without the suffix of an image gets that of the only such file; a name gets the letters of the only file that
     differs from it in case alone. What is not found stays, and is refused when the images are looked at.
-    InputError where the first paths are files only from another folder than root.
+    InputError if the first paths are files only from another folder than root.
     """
     sample = list(dict.fromkeys(paths.iloc[:LOOKED_AT].tolist()))
     if not sample or all(_is_file(root / path) for path in sample):
@@ -83,7 +83,7 @@ def _files(root: Path) -> tuple[set[str], dict[str, list[str]]]:
 
 
 def _refuse_other_root(sample: list[str], root: Path) -> None:
-    """InputError where none of the first paths is below root, and all are below the folder around it."""
+    """InputError if none of the first paths is below root, and all are below the folder around it."""
     around = root.parent if root.name else root.resolve().parent
     if any(_is_file(root / path) for path in sample) or not all(_is_file(around / path) for path in sample):
         return

@@ -4,7 +4,7 @@ Columns: `path` (below data.root) and `labels`; optional `id` (else the path), `
 `true`; each under its own name or one that is usual for it. A labels cell holds class names joined by one delimiter,
 the same in the whole file, or a list of names; an empty cell is an image that shows no class. Without a column of
 labels, each further column of 0 and 1 is a class.
-The classes are those that somebody listed, else the names seen in training, sorted, or the 0/1 columns.
+The classes are those that the user listed, else the names seen in training, sorted, or the 0/1 columns.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def manifest_of(
 
 
 def _split_column(cells: Cells, split_of: dict[str, str], notes: dict[str, str]) -> pd.Series | None:
-    """The part of each row; None where a column that is not called split holds something else, as a note says."""
+    """The part of each row; None if a column that is not called split holds something else, as a note says."""
     name = cells.roles["split"]
     if name.lower() == "split":
         return text_column(cells, "split")
@@ -128,7 +128,7 @@ def _refuse_no_paths(cells: Cells, path: Path) -> None:
 
 
 def text_column(cells: Cells, role: str, may_be_empty: bool = False) -> pd.Series:
-    """A column of text without blanks around it; InputError where a cell is empty."""
+    """A column of text without blanks around it; InputError if a cell is empty."""
     values = cells.column(role)
     try:
         text = pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")

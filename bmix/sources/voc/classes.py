@@ -22,10 +22,10 @@ MISSPELT = 0.75
 def classes_of(first_of: dict[str, Path], listed: ClassList | None) -> tuple[list[str], str]:
     """The classes in column order, and a note on where they come from, '' for all of the published ones.
 
-    first_of: every class that an annotation names -> an annotation that does. listed: the classes as somebody listed
-    them; then no other may occur. Else, where all that occur are published ones, these in their order; else those that
-    occur, sorted. Raises InputError for a name that is not listed, and for one that is spelt almost as a published one
-    where every published one occurs.
+    first_of: every class that an annotation names -> an annotation that does. listed: the classes as the user listed
+    them; then no other may occur. Without a list: the published classes in their order if no other occurs, else those
+    that occur, sorted. Raises InputError for a name that is not listed, and for one that is spelt almost as a published
+    one where every published one occurs.
     """
     if listed:
         _refuse([name for name in first_of if name not in listed.names], first_of, listed.names)

@@ -50,7 +50,7 @@ class Part:
 
 def find_parts(path: Path) -> dict[str, Part]:
     """Part -> its images. A part is a list of ImageSets/Main: LIST in one year's folder, YEAR-LIST in a VOCdevkit;
-    a folder called as a split; or, as '', all there is.
+    a folder named like a split; or, as '', all there is.
 
     Raises InputError if `path` is not a folder or holds no annotations.
     """
@@ -144,7 +144,7 @@ def _parts_of(year: Path, prefix: str) -> dict[str, Part]:
 
 
 def _lists(year: Path) -> list[Path]:
-    """The lists of images, in ImageSets/Main, or in ImageSets, or beside it if they are called as a split."""
+    """The lists of images, in ImageSets/Main, or in ImageSets, or beside it if they are named like a split."""
     for folder in (year / "ImageSets" / "Main", year / "ImageSets", year):
         lists = [
             file

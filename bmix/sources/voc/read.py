@@ -50,7 +50,7 @@ def read_voc(
     split_of: the split of each part, as `choose_parts` takes it. An image in several lists of one split is taken once.
     Without lists all images that have an annotation are train. The labels of all annotations of an image are joined.
     difficult: what a class is of which every object is marked difficult: ignored, absent, or present.
-    listed: the classes as somebody listed them; without, as `classes_of` finds them.
+    listed: the classes as the user listed them; without, as `classes_of` finds them.
     Images of split `unlabelled` need no annotation. Rows stand in the order of the parts and of the lines in the lists.
     Raises InputError for a folder in another layout or outside the root, a part that is not there, an image in two
     splits or without its annotation, a list that is not UTF-8, an annotation that is not XML of VOC, has a document
