@@ -208,8 +208,8 @@ def test_anchors_may_be_used() -> None:
 
 def test_a_message_shows_a_part_of_a_long_value() -> None:
     error = InputError("w" * 10_000, "short", "e" * 10_000, "r")
-    assert (error.found, len(error.where)) == ("short", LONGEST_PART + 3)
-    assert len(str(error)) < 2 * LONGEST_PART + 200
+    assert (error.found, len(error.where)) == ("short", 10_000)
+    assert LONGEST_PART < len(str(error)) < 2 * LONGEST_PART + 200
 
 
 def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
