@@ -22,7 +22,7 @@ from bmix.support.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
-PLACES = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"))
+PLACES = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"), ("audit", "weights"))
 """Section and name of the keys whose value is the place of an input."""
 
 
@@ -109,6 +109,25 @@ class NoiseParams(Section):
     )
     matrix: Place = Field(description=f"{', '.join(_kinds('uses_matrix'))}: the CSV of what each class turns into")
     seed: Seed = Field(description="draws the labels that are hit and their replacements")
+
+
+class AuditParams(Section):
+    """How given labels are judged out of fold, before anything is trained on them."""
+
+    features: Literal["auto", "off", "backbone", "network"] = Field(
+        description="auto: the source's own, else backbone if audit.weights is a file or imagenet, else off; "
+        "network: of two networks, each trained on half of the images"
+    )
+    backbone: Annotated[str, one_of([*BACKBONES, "timm/NAME"], is_backbone)] = Field(
+        description="the frozen backbone whose features judge the labels of images"
+    )
+    weights: Place = Field(
+        description="of that backbone: none, imagenet (torchvision's, downloaded), or a weights file"
+    )
+    image_size: int = Field(ge=16, le=2048, description="side of the square image given to that backbone, pixels")
+    epochs: int = Field(ge=1, le=100_000, description="of network: how long each of the two is trained")
+    folds: int = Field(ge=2, le=100, description="parts of the data; each is judged by models of the others")
+    seed: Seed = Field(description="draws the folds, and the weights of the two networks")
 
 
 class ModelParams(Section):
@@ -204,6 +223,7 @@ class Params(Section):
 
     data: DataParams
     noise: NoiseParams
+    audit: AuditParams
     model: ModelParams
     training: TrainingParams
     method: MethodParams

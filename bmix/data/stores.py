@@ -128,6 +128,11 @@ def open_store(manifest: Manifest, split: str, image_root: Path, image_size: int
     return ImageStore([image_root / path for path in manifest.paths(split)], image_size)
 
 
+def all_features(image_root: Path, total: int) -> np.ndarray:
+    """The features of every row of the manifest as prepare wrote them, a memory map (N, V, D)."""
+    return _map(image_root / FEATURES_FILE, total)
+
+
 def _choices(keys_B: np.ndarray, count: int) -> np.ndarray:
     """A whole number below `count` for each key, uniform, int64 (B,)."""
     return (uniforms(keys_B, 1)[:, 0] * count).astype(np.int64)

@@ -151,6 +151,12 @@ def _load(paths: Sequence[Path], image_size: int) -> Tensor:
         return torch.stack(list(pool.map(lambda path: load_image(path, image_size), paths)))
 
 
+def features_of_images(classifier: Classifier, paths: Sequence[Path], batch: int = PART_ROWS) -> np.ndarray:
+    """The features of image files as they are, float16 (B, D)."""
+    return _features(classifier, _load(paths, classifier.spec.image_size), batch)
+
+
+@torch.inference_mode()
 def _features(classifier: Classifier, images: Tensor, batch: int) -> np.ndarray:
     """Images uint8 (B, 3, S, S) to float16 (B, D)."""
     network = classifier.network

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bmix
+from bmix.audit.choice import check_audit
 from bmix.models.registry import backbone_traits, check_fit
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
@@ -50,6 +51,7 @@ def check_inputs(params: Params) -> list[str]:
     _check_network(params)
     _check_weights(params)
     _check_model(params)
+    check_audit(params, SOURCES[params.data.source].holds_features)
     needs_truth = check_recipe(params, CHECKED_RECIPE)
     return check_data(params, memo=CHECKED, digests=DIGESTS, needs_truth=needs_truth)
 

@@ -64,11 +64,13 @@ def build_trainer(
     given_NK: np.ndarray,
     ranks: Ranks | None = None,
     true_NK: np.ndarray | None = None,
+    present_NK: np.ndarray | None = None,
 ) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1.
 
-    true_NK: the true ones, None if they are unknown: the history scores the verdicts by them, and no recipe is shown
-    them but one that needs them. InputError if it needs them and they are unknown, and for its own settings.
+    true_NK: the true ones, None where they are unknown: the history scores the verdicts by them, and no recipe is shown
+    them but one that needs them. present_NK: what the audit says of every label, for a recipe that uses it; None if
+    nothing was audited. InputError if the truth is needed and unknown, and for the recipe's own settings.
     """
     set_up_torch(params.training.threads)
     device = own_device()
@@ -79,7 +81,7 @@ def build_trainer(
     if len(held_out):
         labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
         validation = (held_out, torch.from_numpy(labels_VK))
-    recipe = build_recipe(params, manifest, given_NK, true_NK, device)
+    recipe = build_recipe(params, manifest, given_NK, true_NK, device, present_NK)
     network, spec = _build_network(params, manifest.classes, images, recipe.members)
     settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
@@ -100,9 +102,14 @@ def _truth(true_NK: np.ndarray, ignored_NK: np.ndarray | None) -> torch.Tensor:
 
 
 def build_recipe(
-    params: Params, manifest: Manifest, given_NK: np.ndarray, true_NK: np.ndarray | None, device: torch.device
+    params: Params,
+    manifest: Manifest,
+    given_NK: np.ndarray,
+    true_NK: np.ndarray | None,
+    device: torch.device,
+    present_NK: np.ndarray | None = None,
 ) -> Recipe:
-    """The recipe that params name, before the first epoch; given_NK, true_NK and errors as of `build_trainer`."""
+    """The recipe that params name, before the first epoch; the arrays and errors as of `build_trainer`."""
     name = params.training.recipe
     kind = RECIPES[name]
     if kind.needs_truth and true_NK is None:
@@ -114,6 +121,7 @@ def build_recipe(
         list(manifest.classes),
         own_settings(name, params.recipes.get(name, {})),
         torch.from_numpy(true_NK.astype(bool)).to(device) if kind.needs_truth and true_NK is not None else None,
+        torch.from_numpy(present_NK).to(device) if kind.uses_audit and present_NK is not None else None,
     )
 
 

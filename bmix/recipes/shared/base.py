@@ -75,7 +75,8 @@ class Recipe:
 
     given_NK: the given labels, bool. image_ids and class_names serve error messages. own: this recipe's own settings,
     an instance of its `Settings`; None gives their defaults. true_NK: the true labels, bool, for a recipe that
-    `needs_truth`, and for no other.
+    `needs_truth`, and for no other. present_NK: what the audit says of every label, P(truly present), float32, for a
+    recipe that `uses_audit`; None if nothing was audited.
 
     `members`: how many networks it trains. `mixes`: steps come in pairs. `needs_pass`: judge wants a pass over the
     training set, and so does end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming
@@ -88,10 +89,12 @@ class Recipe:
     class_names: list[str] | None = None
     own: Any = None
     true_NK: Tensor | None = None
+    present_NK: Tensor | None = None
 
     Settings: ClassVar[type | None] = None
     members: ClassVar[int] = 1
     needs_truth: ClassVar[bool] = False
+    uses_audit: ClassVar[bool] = False
     mixes = False
     needs_pass = False
     managing = False

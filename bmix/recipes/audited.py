@@ -1,0 +1,122 @@
+"""Given labels believed in the measure in which the network and the audit believe them; no class is harmed.
+
+Of our own making; the mixtures are BalanceMix's (eq. 6-8), the audit is bmix/audit, docs/audit.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bmix.method.ledger import Ledger
+from bmix.method.mixing import mix
+from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.objective import label_losses
+from bmix.method.refine import AMBIGUOUS, CLEAN
+from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
+from bmix.recipes.shared.pairs import MixedPairs
+from bmix.recipes.shared.settings import setting
+
+
+@dataclass(frozen=True)
+class AuditedSettings:
+    """Settings of `audited`."""
+
+    mixed: float = setting(
+        0.5, "share of the pairs that are mixed; of the others the random image is shown as it is", low=0, high=1
+    )
+    learnt: float = setting(1.2, "mean loss of a class's clean positives below which the network's word counts", low=0)
+    audit_power: float = setting(0.5, "power of the audit's probability in a weight", low=0)
+    network_power: float = setting(0.5, "power of the network's", low=0)
+    floor: float = setting(0.0, "least", low=0, high=1)
+
+
+class Audited(MixedPairs):
+    """Mixup in which every given label keeps its value and weighs √(p_network · p_audit), each side by itself."""
+
+    Settings = AuditedSettings
+    uses_audit = True
+    needs_pass = True
+    p_clean_NK: Tensor | None = None
+
+    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
+        """λ of eq. 5, and 1 for the pairs that are not mixed."""
+        drawn = super().coefficients(count, generator)
+        shown = torch.rand(count, generator=generator) >= self.own.mixed
+        return torch.where(shown, torch.ones_like(drawn), drawn)
+
+    def step(self, classify: Classify, step: Step) -> StepResult:
+        """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""
+        if step.partner is None or step.coefficient is None:
+            return super().step(classify, step)
+        logits = classify(mix(step.random.views, step.partner.views, step.coefficient))
+        losses = [
+            (label_losses(logits, self.given_NK[side.rows].float()) * self.weight(side.rows)).sum(dim=1)
+            for side in (step.random, step.partner)
+        ]
+        loss = (step.coefficient * losses[0] + (1 - step.coefficient) * losses[1]).mean()
+        return StepResult(loss, None if self.p_clean_NK is None else self._verdict(step.random.rows))
+
+    def weight(self, rows_B: Tensor) -> Tensor:
+        """What the given labels of images count for, float32 (B, K) in [0, 1]."""
+        weight = torch.ones(len(rows_B), self.given_NK.shape[1], device=self.given_NK.device)
+        if self.present_NK is not None:
+            present_BK = self.present_NK[rows_B]
+            weight = torch.where(self.given_NK[rows_B], present_BK, 1 - present_BK).pow(self.own.audit_power)
+        if self.p_clean_NK is not None:
+            weight = weight * self.p_clean_NK[rows_B].pow(self.own.network_power)
+        return weight.clamp_min(self.own.floor)
+
+    def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
+        """From the last warm-up epoch on, the mixtures of eq. 6-8."""
+        if manage:
+            self.judge(epoch_pass)
+
+    def judge(self, closing: EpochPass) -> None:
+        """Eq. 6-8, but a class that is not learnt keeps its labels as they are."""
+        self.mixtures = fit_loss_mixtures(
+            closing.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
+        )
+        p_clean_NK = self.mixtures.clean_probability(closing.losses_NK, self.given_NK)
+        learnt_K = self.mixtures.means[1, :, 0] < self.own.learnt
+        self.p_clean_NK = torch.where(learnt_K, p_clean_NK, torch.ones_like(p_clean_NK))
+        self.managing = True
+
+    def ledger(self, confidence_NK: Tensor | None) -> Ledger:
+        """Every label with the weight that it had in the end; none has another value."""
+        if self.p_clean_NK is None:
+            return super().ledger(confidence_NK)
+        everything = torch.arange(len(self.given_NK), device=self.given_NK.device)
+        weight = self.weight(everything)
+        return Ledger(
+            self.given_NK,
+            weight,
+            self.given_NK.float(),
+            self._verdict(everything),
+            weight,
+            managed=True,
+            mixtures=self.mixtures,
+        )
+
+    def _verdict(self, rows_B: Tensor) -> Tensor:
+        return torch.where(self.weight(rows_B) > 0.5, CLEAN, AMBIGUOUS).to(torch.uint8)
+
+    def state(self) -> dict[str, Tensor]:
+        """The mixtures and what they say of every label."""
+        if self.p_clean_NK is None or self.mixtures is None:
+            return {}
+        return {
+            "p_clean": self.p_clean_NK,
+            **{f"mixtures.{name}": value for name, value in self.mixtures.state().items()},
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`."""
+        self.managing = "p_clean" in state
+        if self.managing:
+            device = self.given_NK.device
+            self.p_clean_NK = state["p_clean"].to(device)
+            fitted = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("mixtures.")}
+            self.mixtures = LossMixtures.from_state({name: value.to(device) for name, value in fitted.items()})
