@@ -8,7 +8,9 @@ from pathlib import Path
 
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.present import read_present
 from bmix.params import Params
+from bmix.recipes import RECIPES
 from bmix.support.errors import InputError
 from bmix.tracking.live import LiveRun
 from bmix.training.agreement import refuse_disagreement
@@ -23,7 +25,8 @@ from bmix.workspace.pipeline_file import declared
 from bmix.workspace.project import project_root
 from bmix.workspace.timings import failure_noted, note_epochs, stage_timing
 
-PREPARED, NOISY, WARMUP = Path("data/prepared"), Path("data/noisy"), Path("models/warmup")
+PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
+AUDIT, WARMUP = Path("data/audit"), Path("models/warmup")
 
 
 def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
@@ -56,7 +59,8 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
 def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: Ranks) -> Trainer:
     manifest = read_manifest(PREPARED)
     _, given_NK, true_NK = read_labels(NOISY, manifest)
-    trainer = build_trainer(params, manifest, given_NK, ranks, true_NK)
+    present_NK = read_present(AUDIT, *given_NK.shape) if RECIPES[params.training.recipe].uses_audit else None
+    trainer = build_trainer(params, manifest, given_NK, ranks, true_NK, present_NK)
     if checkpoints.resume(trainer):
         if ranks.first:
             _tell([f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def _kept(folder: Path) -> dict[str, np.ndarray]:
         try:
             with np.load(path, allow_pickle=False) as held:
                 digests, features_BD = held["digest"].astype(str), held["features"]
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             path.unlink()
             continue
         known |= dict(zip(digests.tolist(), features_BD, strict=True))

@@ -13,6 +13,8 @@ from bmix.audit.shares import Shares, wrong_negatives, wrong_positives
 
 ENOUGH = 0.85
 """The least `separation` of a class that can be judged."""
+SIGNIFICANT = 3.0
+"""How many standard errors above one half the area of the given labels of a class that can be judged lies."""
 FEWEST = 5
 """Given positives, and negatives, that a class needs to be judged."""
 _SMALLEST = 1e-6
@@ -72,7 +74,9 @@ def judge(
     number_K2 = np.stack([(given_NK == value).sum(axis=0) for value in (0, 1)], axis=1)
     wrong_K, missing_K = _apart(positives.wrong_K, negatives.wrong_K)
     separation_K = true_auc(auc_K, wrong_K, missing_K)
-    judged_K = (separation_K >= ENOUGH) & (number_K2.min(axis=1) >= FEWEST)
+    # The area that labels without any bearing on the features have varies by 1/√(12 n) about one half.
+    beyond_chance_K = auc_K - 0.5 > SIGNIFICANT / np.sqrt(12 * np.maximum(number_K2.min(axis=1), 1))
+    judged_K = (separation_K >= ENOUGH) & beyond_chance_K & (number_K2.min(axis=1) >= FEWEST)
     false_K, lost_K = flip_rates(wrong_K, missing_K, number_K2)
     lines = lines or Lines.fit(scores_NK, given_NK, false_K, lost_K)
     logits_NK = lines.logits(scores_NK, lines.present_K2)
@@ -146,5 +150,8 @@ def _table(
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {"class": names, "positives": number_K2[:, 1], "negatives": number_K2[:, 0], "auc": auc_K}
     for name, (share_K, shares) in (("wrong_share", wrong), ("missing_share", missing)):
-        columns |= {name: share_K, f"{name}_low": shares.low_K, f"{name}_high": shares.high_K}
+        # An interval moves with its estimate.
+        moved_K = share_K / np.maximum(shares.wrong_K, _SMALLEST)
+        low_K, high_K = shares.low_K * moved_K, np.minimum(shares.high_K * moved_K, 1)
+        columns |= {name: share_K, f"{name}_low": low_K, f"{name}_high": high_K}
     return pd.DataFrame(columns | {"separation": separation_K, "judged": judged_K})

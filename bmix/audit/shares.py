@@ -15,11 +15,13 @@ import numpy as np
 from scipy.special import betaln
 from scipy.stats import beta
 
-TAILS = np.linspace(0.05, 0.95, 19)
-"""Shares of the other side that the tail may hold."""
+TAILS = np.linspace(0.1, 0.95, 18)
+"""Shares of the other side that the tail may hold; a narrower one holds the odd ones of them, of which none is hit."""
 PRIORS = np.geomspace(2, 512, 9)
 """How many labels the share over all classes may count for in each class."""
 LARGEST = 0.98
+CAUTION = 3.0
+"""Added to a tail's count, with its error, where tails are compared, so that an empty one does not win by chance."""
 INTERVAL = 0.95
 
 
@@ -35,11 +37,13 @@ class Shares:
 def wrong_positives(scores_NK: np.ndarray, given_NK: np.ndarray) -> Shares:
     """The shares of wrong labels among the given positives, from out-of-fold scores (N, K).
 
-    given_NK: 1, 0, other values are left out. One tail, the one of the smallest upper bound over all classes together,
-    serves every class; a class's own ratio is drawn to that of all classes by as many labels as the spread between
-    the classes suggests (empirical Bayes, beta-binomial).
+    given_NK: 1, 0, other values are left out, and so, of several classes, are rows without a given positive. One tail, the one whose ratio
+    has the smallest upper bound over all classes together, serves every class; a class's own ratio is drawn to that of
+    all classes by as many labels as the spread between the classes suggests (empirical Bayes, beta-binomial).
     """
-    tails = _Tails.of(scores_NK, given_NK, value=1)
+    # Noise that moves a label to another class never hits an image without any, whose scores are the lowest besides.
+    labelled_N = (given_NK == 1).any(axis=1) | (given_NK.shape[1] == 1)
+    tails = _Tails.of(scores_NK[labelled_N], given_NK[labelled_N], value=1)
     return tails.shares(np.ones(scores_NK.shape[1]))
 
 
@@ -76,7 +80,7 @@ class _Tails:
         """The shares of wrong labels; a class's share is expected to be `scale` times what all have in common."""
         base = float((self.labels_K * scale_K).sum())
         total_Q = self.inside_KQ.sum(axis=0)
-        tail = int(((total_Q + np.sqrt(total_Q + 1)) / TAILS).argmin())
+        tail = int(((total_Q + np.sqrt(total_Q) + CAUTION) / TAILS).argmin())
         common = total_Q[tail] / max(base * TAILS[tail], 1)
         expected_K = np.clip(common * scale_K, 1e-6, LARGEST) * TAILS[tail]
         inside_K = self.inside_KQ[:, tail]

@@ -24,28 +24,20 @@ from bmix.recipes.shared.settings import setting
 class AuditedSettings:
     """Settings of `audited`."""
 
-    mixed: float = setting(
-        0.5, "share of the pairs that are mixed; of the others the random image is shown as it is", low=0, high=1
-    )
     learnt: float = setting(1.2, "mean loss of a class's clean positives below which the network's word counts", low=0)
-    audit_power: float = setting(0.5, "power of the audit's probability in a weight", low=0)
-    network_power: float = setting(0.5, "power of the network's", low=0)
-    floor: float = setting(0.0, "least", low=0, high=1)
 
 
 class Audited(MixedPairs):
-    """Mixup in which every given label keeps its value and weighs √(p_network · p_audit), each side by itself."""
+    """Mixup in which every given label keeps its value and weighs p_network · p_audit, each side by itself.
+
+    p_audit: what the stage audit says of the given value; 1 where nothing was audited, and of a class that it cannot
+    judge. p_network: eq. 8, once the warm-up is over; 1 of a class that the network has not learnt.
+    """
 
     Settings = AuditedSettings
     uses_audit = True
     needs_pass = True
     p_clean_NK: Tensor | None = None
-
-    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
-        """λ of eq. 5, and 1 for the pairs that are not mixed."""
-        drawn = super().coefficients(count, generator)
-        shown = torch.rand(count, generator=generator) >= self.own.mixed
-        return torch.where(shown, torch.ones_like(drawn), drawn)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""
@@ -61,13 +53,12 @@ class Audited(MixedPairs):
 
     def weight(self, rows_B: Tensor) -> Tensor:
         """What the given labels of images count for, float32 (B, K) in [0, 1]."""
-        weight = torch.ones(len(rows_B), self.given_NK.shape[1], device=self.given_NK.device)
-        if self.present_NK is not None:
+        if self.present_NK is None:
+            weight = torch.ones(len(rows_B), self.given_NK.shape[1], device=self.given_NK.device)
+        else:
             present_BK = self.present_NK[rows_B]
-            weight = torch.where(self.given_NK[rows_B], present_BK, 1 - present_BK).pow(self.own.audit_power)
-        if self.p_clean_NK is not None:
-            weight = weight * self.p_clean_NK[rows_B].pow(self.own.network_power)
-        return weight.clamp_min(self.own.floor)
+            weight = torch.where(self.given_NK[rows_B], present_BK, 1 - present_BK)
+        return weight if self.p_clean_NK is None else weight * self.p_clean_NK[rows_B]
 
     def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """From the last warm-up epoch on, the mixtures of eq. 6-8."""
@@ -80,6 +71,7 @@ class Audited(MixedPairs):
             closing.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
         )
         p_clean_NK = self.mixtures.clean_probability(closing.losses_NK, self.given_NK)
+        # A class whose clean component is still far off would have its right labels called wrong.
         learnt_K = self.mixtures.means[1, :, 0] < self.own.learnt
         self.p_clean_NK = torch.where(learnt_K, p_clean_NK, torch.ones_like(p_clean_NK))
         self.managing = True

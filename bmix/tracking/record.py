@@ -22,7 +22,9 @@ from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, file_digest, l
 from bmix.workspace.run_note import given_name
 from bmix.workspace.timings import read_timing
 
+AUDIT = Path("data/audit")
 CLASSES_PICTURE, NOISE = PREPARED / "classes.png", NOISY / "noise.json"
+LABEL_QUALITY, NOISE_ESTIMATE = AUDIT / "label_quality.parquet", AUDIT / "noise_estimate.json"
 HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
 VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
 METRICS, REPORT, PLOTS = Path("metrics.json"), Path("report.html"), Path("plots")
@@ -104,6 +106,7 @@ def read_record() -> Record:
     contents = {
         "prepare": StageContent(_points(tables.overall_numbers(facts)), _files(FACTS, CLASSES_PICTURE)),
         "noise": StageContent(_points(tables.overall_numbers(read_json(NOISE))), _files(NOISE)),
+        "audit": _audit_content(),
         "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
         "train": StageContent(_epoch_points(params, warmup=False), [*_files(*TRAINED), *way_back], [training]),
         "evaluate": StageContent(_class_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]),
@@ -134,7 +137,19 @@ def _refuse_other_params(current: dict[str, Any], locked: dict[str, Any]) -> Non
 
 
 def _refuse_missing_files() -> None:
-    for path in (MANIFEST, FACTS, CLASSES_PICTURE, LABELS, NOISE, *TRAINED, VERDICTS, METRICS, REPORT, PLOTS):
+    for path in (
+        MANIFEST,
+        FACTS,
+        CLASSES_PICTURE,
+        LABELS,
+        NOISE,
+        NOISE_ESTIMATE,
+        *TRAINED,
+        VERDICTS,
+        METRICS,
+        REPORT,
+        PLOTS,
+    ):
         if not path.exists():
             remedy = "run `dvc checkout`, which restores outputs, or `dvc repro`, which makes them"
             raise InputError(str(path), "no such file or folder", "the outputs that dvc.lock lists", remedy)
@@ -151,6 +166,14 @@ def _datasets(params: Params) -> tuple[DatasetUse, DatasetUse]:
 
 def _points(numbers: Iterable[tuple[str, float]]) -> list[Point]:
     return [Point(key, value) for key, value in numbers]
+
+
+def _audit_content() -> StageContent:
+    estimate = read_json(NOISE_ESTIMATE)
+    if not estimate["splits"]:
+        return StageContent([], _files(NOISE_ESTIMATE))
+    found = _points(tables.overall_numbers({"audit": estimate["splits"]}))
+    return StageContent(found, [*_files(NOISE_ESTIMATE), (LABEL_QUALITY, "labels")])
 
 
 def _epoch_points(params: Params, warmup: bool) -> list[Point]:

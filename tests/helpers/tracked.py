@@ -21,6 +21,7 @@ VERDICTS = ("clean", "relabelled", "ambiguous")
 OUTPUTS = {
     "prepare": "data/prepared",
     "noise": "data/noisy",
+    "audit": "data/audit",
     "warmup": "models/warmup",
     "train": "models/final",
     "evaluate": "metrics.json",
@@ -45,7 +46,14 @@ def write_project(
 def write_lock(folder: Path, version: int = 0, code: int = 0, **stage_versions: int) -> None:
     """A dvc.lock with the params of params.yaml; a stage of another version has other outputs."""
     flat = load_params(folder / "params.yaml").flat()
-    sections = {"prepare": "data", "noise": "noise", "warmup": "training", "train": "method", "evaluate": "evaluate"}
+    sections = {
+        "prepare": "data",
+        "noise": "noise",
+        "audit": "audit",
+        "warmup": "training",
+        "train": "method",
+        "evaluate": "evaluate",
+    }
     stages: dict[str, Any] = {}
     for stage in sections:
         values = {key: value for key, value in flat.items() if key.startswith(f"{sections[stage]}.")}
@@ -69,6 +77,7 @@ def _write_data(folder: Path, changed: int) -> None:
     write_parquet(folder / "data/prepared/manifest.parquet", frame)
     write_parquet(folder / "data/noisy/labels.parquet", frame[["id"]][:20].assign(given=labels[:20], true=labels[:20]))
     write_json(folder / "data/prepared/classes.json", CLASSES)
+    write_json(folder / "data/audit/noise_estimate.json", {"features": "off", "splits": {}})
     facts = {
         "images": {"train": 20, "val": 5, "test": 5},
         "classes": {name: {"group": "few", "positives": {"train": 7}} for name in CLASSES},
