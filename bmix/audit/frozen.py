@@ -12,14 +12,16 @@ import numpy as np
 import torch
 
 from bmix.data.manifest import Manifest
-from bmix.embedding.embed import PART_ROWS, features_of_images, frozen_backbone
+from bmix.models.frozen import BATCH, features_of, frozen_backbone, load_images
 from bmix.models.store import Classifier
 from bmix.support.errors import InputError
 from bmix.support.files import replaced
 from bmix.support.pace import Pace
 
+SETTINGS = (("model", "backbone"), ("model", "weights"), ("data", "image_size"))
 PART_IMAGES = 512
 """Images of one file of the cache: what a killed run loses at most."""
+NAMED = {f"{section}.{key}": f"audit.{key}" for section, key in SETTINGS}
 _DIGEST = np.dtype("S64")
 
 
@@ -32,7 +34,7 @@ def frozen_features(
     the digests of the images, so that an image added later is the only one embedded. Prints a line with the time left
     every few seconds. InputError for weights that do not fit and for features beyond float16.
     """
-    classifier = frozen_backbone(backbone, weights, image_size)
+    classifier = frozen_backbone(backbone, weights, image_size, NAMED)
     folder = cache / _key(classifier)
     digest_N = manifest.frame["digest"].to_numpy()
     known = _kept(folder)
@@ -44,9 +46,9 @@ def frozen_features(
     for start in range(0, len(missing), PART_IMAGES):
         rows = missing[start : start + PART_IMAGES]
         parts = []
-        for first in range(0, len(rows), PART_ROWS):
-            paths = [image_root / path for path in manifest.frame["path"].iloc[rows[first : first + PART_ROWS]]]
-            parts.append(features_of_images(classifier, paths))
+        for first in range(0, len(rows), BATCH):
+            paths = [image_root / path for path in manifest.frame["path"].iloc[rows[first : first + BATCH]]]
+            parts.append(features_of(classifier, load_images(paths, image_size)))
             pace.tell(len(digest_N) - len(missing) + start + first + len(paths))
         features_BD = np.concatenate(parts)
         if not np.isfinite(features_BD).all():

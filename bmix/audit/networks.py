@@ -12,9 +12,8 @@ import torch
 from bmix.audit.folds import stratified_folds
 from bmix.data.manifest import Manifest
 from bmix.data.stores import FeatureStore, open_store
-from bmix.models.networks import ImageNetwork
+from bmix.models.frozen import features_of
 from bmix.randomness import numpy_generator
-from bmix.training.engine import Engine
 from bmix.training.passes import VIEWS_AT_ONCE
 from bmix.training.run import advance, build_trainer
 
@@ -60,16 +59,6 @@ def learnt_features(
         if isinstance(store, FeatureStore):
             raise TypeError("features need no network")
         rows = torch.arange(len(store)).split(VIEWS_AT_ONCE)
-        return np.concatenate([_pooled(trainer.engine, store.read(row_B)) for row_B in rows])
+        return np.concatenate([features_of(trainer.classifier, store.read(row_B)) for row_B in rows])
 
     return features
-
-
-@torch.inference_mode()
-def _pooled(engine: Engine, images_B: torch.Tensor) -> np.ndarray:
-    network = engine.classifier.network
-    if not isinstance(network, ImageNetwork):
-        raise TypeError(f"{type(network).__name__} has no feature map")
-    engine.classifier.eval()
-    pooled: np.ndarray = network.feature_map(engine.normalised(images_B)).float().mean(dim=(2, 3)).cpu().numpy()
-    return pooled

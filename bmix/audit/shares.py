@@ -37,9 +37,10 @@ class Shares:
 def wrong_positives(scores_NK: np.ndarray, given_NK: np.ndarray) -> Shares:
     """The shares of wrong labels among the given positives, from out-of-fold scores (N, K).
 
-    given_NK: 1, 0, other values are left out, and so, of several classes, are rows without a given positive. One tail, the one whose ratio
-    has the smallest upper bound over all classes together, serves every class; a class's own ratio is drawn to that of
-    all classes by as many labels as the spread between the classes suggests (empirical Bayes, beta-binomial).
+    given_NK: 1, 0, other values are left out, and so, of several classes, are rows without a given positive. One tail,
+    the one whose ratio has the smallest upper bound over all classes together, serves every class; a class's own ratio
+    is drawn to that of all classes by as many labels as the spread between the classes suggests (empirical Bayes,
+    beta-binomial).
     """
     # Noise that moves a label to another class never hits an image without any, whose scores are the lowest besides.
     labelled_N = (given_NK == 1).any(axis=1) | (given_NK.shape[1] == 1)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
-from torch import Tensor
 
 from bmix.data.augment import build_augment
-from bmix.data.images import load_image
 from bmix.data.manifest import TRUE, Manifest, holds_features, label_matrix, read_manifest
-from bmix.models.backbones import build_classifier
-from bmix.models.networks import ImageNetwork
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.frozen import features_of, frozen_backbone, load_images
+from bmix.models.store import Classifier
 from bmix.randomness import keys
 from bmix.support.errors import InputError
 from bmix.support.files import replaced
@@ -55,36 +50,11 @@ def embed_prepared(
     manifest = read_manifest(Path("data/prepared"))
     if holds_features(manifest):
         raise InputError("data/prepared", "holds features", "images", "set data.source to images, and run dvc repro")
-    classifier = frozen_backbone(backbone, weights, image_size)
+    classifier = frozen_backbone(backbone, weights, image_size, OPTIONS)
     embed(manifest, params.image_root, classifier, output, views, seed, augment)
     # Any folder of inputs will do, so that of the params where this one holds outputs of the pipeline.
     root = "" if output_around(output.parent) else f" data.root={output.parent}"
     print(f"{output} written; use it by data.source=features data.path={output}{root} model.backbone=identity")
-
-
-def frozen_backbone(backbone: str, weights: str, image_size: int) -> Classifier:
-    """A backbone for `embed`, under a head that is not used, on the GPU where one is."""
-    if backbone == "identity":
-        raise InputError("--backbone", "is identity, which takes no images", "a backbone for images", "name another")
-    try:
-        network = build_classifier(backbone, "linear", 1, weights, seed=0, image_size=image_size)
-    except InputError as error:
-        raise InputError(*map(_by_options, (error.where, error.found, error.expected, error.remedy))) from error
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Classifier(network, ClassifierSpec.of(backbone, "linear", image_size, ["unused"])).to(device).eval()
-
-
-def _by_options(text: str) -> str:
-    """What is said of params, said of the options that stand for them here."""
-    for key, option in OPTIONS.items():
-        text = text.replace(key, option)
-    return text
-
-
-@torch.inference_mode()
-def backbone_features(network: ImageNetwork, images_B: Tensor) -> Tensor:
-    """Normalised images (B, 3, S, S) to the backbone's features under global average pooling, float32 (B, D)."""
-    return network.feature_map(images_B).float().mean(dim=(2, 3))
 
 
 def embed(
@@ -120,9 +90,9 @@ def embed(
     with Pace("embedded", count, done) as pace:
         for start in missing:
             rows = np.arange(start, min(start + PART_ROWS, count))
-            images = _load([paths[row] for row in rows], classifier.spec.image_size)
+            images = load_images([paths[row] for row in rows], classifier.spec.image_size)
             shown = [images, *(make_views(images, keys(rows, seed, "embed", view)) for view in range(1, views + 1))]
-            features_BVD = np.stack([_features(classifier, one, batch) for one in shown], axis=1)
+            features_BVD = np.stack([features_of(classifier, one, batch) for one in shown], axis=1)
             _refuse_overflow(features_BVD, manifest.frame["id"].iloc[start])
             with replaced(_part(parts, start)) as temporary, temporary.open("wb") as file:
                 np.save(file, features_BVD)
@@ -144,29 +114,6 @@ def _key(manifest: Manifest, classifier: Classifier, views: int, seed: int, augm
 
 def _part(folder: Path, start: int) -> Path:
     return folder / f"{start:09d}.npy"
-
-
-def _load(paths: Sequence[Path], image_size: int) -> Tensor:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return torch.stack(list(pool.map(lambda path: load_image(path, image_size), paths)))
-
-
-def features_of_images(classifier: Classifier, paths: Sequence[Path], batch: int = PART_ROWS) -> np.ndarray:
-    """The features of image files as they are, float16 (B, D)."""
-    return _features(classifier, _load(paths, classifier.spec.image_size), batch)
-
-
-@torch.inference_mode()
-def _features(classifier: Classifier, images: Tensor, batch: int) -> np.ndarray:
-    """Images uint8 (B, 3, S, S) to float16 (B, D)."""
-    network = classifier.network
-    assert isinstance(network, ImageNetwork)
-    classifier.eval()
-    parts = [
-        backbone_features(network, classifier.normalise(part.to(classifier.device))).half().cpu()
-        for part in images.split(batch)
-    ]
-    return torch.cat(parts).numpy()
 
 
 def _refuse_overflow(features_BVD: np.ndarray, first: str) -> None:

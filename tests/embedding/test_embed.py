@@ -11,7 +11,8 @@ from bmix.data.augment import build_augment
 from bmix.data.images import load_image
 from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.embedding import embed as module
-from bmix.embedding.embed import backbone_features, embed, embed_prepared, frozen_backbone
+from bmix.embedding.embed import embed, embed_prepared
+from bmix.models.frozen import backbone_features, frozen_backbone
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
 from bmix.randomness import keys

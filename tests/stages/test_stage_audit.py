@@ -92,13 +92,13 @@ def test_an_image_is_embedded_once(capsys: pytest.CaptureFixture[str], monkeypat
     assert quality["quality"].notna().all()
     first = read_written(AUDIT)
     embedded: list[Path] = []
-    original = frozen.features_of_images
+    original = frozen.load_images
 
-    def counted(classifier, paths):
+    def counted(paths, image_size):
         embedded.extend(paths)
-        return original(classifier, paths)
+        return original(paths, image_size)
 
-    monkeypatch.setattr(frozen, "features_of_images", counted)
+    monkeypatch.setattr(frozen, "load_images", counted)
     audit.main()
     assert not embedded
     assert read_written(AUDIT).keys() == first.keys()
