@@ -12,6 +12,7 @@ from bmix.data.images import load_image
 from bmix.data.manifest import Manifest, validate, write_manifest
 from bmix.embedding import embed as module
 from bmix.embedding.embed import embed, embed_prepared
+from bmix.models import frozen
 from bmix.models.frozen import backbone_features, frozen_backbone
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier
@@ -71,7 +72,7 @@ def test_equal_runs_give_equal_bytes_and_a_killed_one_goes_on(
     embed(images, Path("images"), backbone, Path("whole.npz"), views=1)
     whole = Path("whole.npz").read_bytes()
     loaded: list[Path] = []
-    decode = module.load_image
+    decode = frozen.load_image
 
     def failing(path: Path, image_size: int) -> torch.Tensor:
         loaded.append(path)
@@ -79,7 +80,7 @@ def test_equal_runs_give_equal_bytes_and_a_killed_one_goes_on(
             raise KeyboardInterrupt
         return decode(path, image_size)
 
-    monkeypatch.setattr(module, "load_image", failing)
+    monkeypatch.setattr(frozen, "load_image", failing)
     with pytest.raises(KeyboardInterrupt):
         embed(images, Path("images"), backbone, Path("set.npz"), views=1)
     assert not Path("set.npz").exists()

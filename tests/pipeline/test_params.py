@@ -139,7 +139,10 @@ def test_a_section_without_keys_and_a_key_that_is_no_text_are_named(content: dic
     content[5] = 5  # type: ignore[index]
     error = refused(content)
     assert error.found == "section noise is empty; unknown key 5"
-    assert error.expected == "keys with their values; one of data, noise, model, training, method, recipes, evaluate"
+    assert (
+        error.expected
+        == "keys with their values; one of data, noise, audit, model, training, method, recipes, evaluate"
+    )
     assert error.remedy == "write noise.kind, noise.rate, noise.matrix, noise.seed below it; rename or remove it"
 
 

@@ -16,7 +16,7 @@ from bmix.params import load_params
 from bmix.support import console
 from bmix.support.spreadsheet import write_named_csv
 from bmix.training.run import build_trainer
-from bmix.training.state import load_state
+from bmix.training.state import load_run
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     params, manifest = load_params(), read_manifest(Path("data/prepared"))
     _, given_NK, true_NK = read_labels(Path("data/noisy"), manifest)
     trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK)
-    load_state(trainer, Path("models/warmup"))
+    load_run(trainer, Path("models/warmup"))
     split = params.evaluate.split
     predicted = predict_splits(trainer.classifier, manifest, params.image_root, ["train", split])
     confidence_NK, given = predicted["train"][0], given_NK.astype(bool)
