@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = {
+    "audit": "benchmarks.audit:bench_detection",
+    "audit-speed": "benchmarks.audit:bench_speed",
     "checkpoint": "benchmarks.epoch:bench_checkpoint",
     "data-scale": "benchmarks.data_scale:bench",
     "epoch-audit": "benchmarks.epoch:bench_audit",

@@ -10,6 +10,7 @@ import typer
 from bmix.cli.command import Command, Commands
 from bmix.cli.compare import compare
 from bmix.cli.data import check, embed
+from bmix.cli.labels import suspects
 from bmix.cli.look import runs, table
 from bmix.cli.run import repro
 
@@ -17,7 +18,7 @@ PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
     "Look": [table, runs],
-    "Data": [check, embed],
+    "Data": [check, embed, suspects],
 }
 
 app = typer.Typer(

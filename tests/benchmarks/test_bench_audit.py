@@ -1,0 +1,36 @@
+"""The benchmark of the audit at toy size: its figures are shares, and its rows name what they compare."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import audit
+
+
+def test_the_speed_is_a_ratio_at_equal_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = audit.bench_speed(images=400, features=16, classes=3)
+    assert figures["ratio"] == pytest.approx(figures["logistic_seconds"] / figures["seconds"])
+    assert 0.5 < figures["auc"] <= 1
+    assert "400 × 16 numbers, 3 classes" in capsys.readouterr().out
+
+
+def test_the_comparison_leaves_out_what_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    features_ND, _, true_NK = audit.pictures(300, 16, 3)
+    true_NK[:50, 0] = -1
+    figures = audit.compare(features_ND, true_NK, ["mislabel 0.2"], seed=0)
+    found = figures["mislabel 0.2, audit"]
+    assert found["auc"] > 0.8
+    assert 0.05 < found["share"] < 0.4
+    assert "mislabel 0.2, logistic regression" in figures
+    assert "estimated" in capsys.readouterr().out
+
+
+def test_made_up_pictures_are_long_tailed_and_have_a_class_each() -> None:
+    _, given_NK, true_NK = audit.pictures(500, 8, 4)
+    assert true_NK.any(axis=1).all()
+    assert true_NK.sum(axis=0)[0] > true_NK.sum(axis=0)[-1]
+    assert (given_NK != true_NK).any()
+    assert np.isin(given_NK, (0, 1)).all()
