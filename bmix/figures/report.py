@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bmix.evaluation.results import Evaluation, class_table
+from bmix.evaluation.results import Evaluation, NoiseScores, class_table
 from bmix.evaluation.verdicts import VERDICTS, suspects, verdict_shares
-from bmix.figures.report_style import CSS
 from bmix.support.errors import shortened
 
+TEMPLATES = Path(__file__).parent / "templates"
 MOST_SUSPECTS = 100
 AMONG_NAMES = {"all": "all labels", "positives": "given positives", "negatives": "given negatives"}
 
@@ -59,6 +59,16 @@ FIGURE_TEXTS = {
     ),
 }
 LABEL_FIGURES = ("suspects", "transition", "verdict_shares")
+GROUPS = ("all", "many", "medium", "few")
+DETECTION_HEADINGS = ["", "labels", "wrong", "called wrong", "found", "precision %", "recall %", "F1 %"]
+REPAIR_HEADINGS = ["", "repaired", "of the wrong %", "broken", "of the right %", "wrong before %", "wrong after %"]
+
+
+class Table(NamedTuple):
+    """A table as the template shows it; its cells are plain text."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def render_report(evaluation: Evaluation, plots: Path, names: Sequence[str]) -> str:
@@ -66,91 +76,66 @@ def render_report(evaluation: Evaluation, plots: Path, names: Sequence[str]) -> 
 
     Equal results and figures give an equal page: it holds no date and no path. All text from the data is escaped.
     """
-    figures = {name: _figure(name, plots) for name in FIGURE_TEXTS if name in names}
-    parts = [
-        "<h1>What this run found</h1>",
-        f"<p>{_scope(evaluation)}</p>",
-        "<h2>Mean average precision</h2>",
-        _means(evaluation),
-        "<h2>What the verdicts found</h2>",
-        _findings(evaluation),
-        *(figures[name] for name in LABEL_FIGURES if name in figures),
-        *_suspect_tables(evaluation),
-        "<h2>Classes and training</h2>",
-        *(html for name, html in figures.items() if name not in LABEL_FIGURES),
-        "<h2>Every class</h2>",
-        "<p>Positives in training, true and given; AP per split; the verdicts on the given positives.</p>",
-        _class_rows(evaluation),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>bmix report</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(parts)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _scope(evaluation: Evaluation) -> str:
     labels = evaluation.labels
     images, classes = labels.given_NK.shape
-    return (
-        f"Trained for {len(evaluation.record.history)} epochs on {images:,} images with {classes} classes and "
-        f"{int(labels.given_NK.sum()):,} given positives. All results are those of the last epoch."
+    shown = [name for name in FIGURE_TEXTS if name in names]
+    page = _templates().get_template("report.html.j2")
+    return page.render(
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        epochs=len(evaluation.record.history),
+        images=images,
+        classes=classes,
+        positives=int(labels.given_NK.sum()),
+        means=_means(evaluation),
+        managed=evaluation.record.managed,
+        rule=_rule(evaluation),
+        noise=None if evaluation.noise is None else _noise(evaluation.noise),
+        verdicts=_verdict_table(evaluation),
+        label_figures=[_figure(name, plots) for name in shown if name in LABEL_FIGURES],
+        figures=[_figure(name, plots) for name in shown if name not in LABEL_FIGURES],
+        suspects=_suspect_lists(evaluation),
+        class_rows=_class_rows(evaluation),
     )
 
 
-def _means(evaluation: Evaluation) -> str:
+def _templates() -> Environment:
+    """Everything that a template shows is escaped."""
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+
+
+def _means(evaluation: Evaluation) -> dict[str, Any]:
     many, medium = evaluation.thresholds
-    headings = ["split", "all", f"many (≥ {many:,})", f"medium (≥ {medium:,})", f"few (&lt; {medium:,})"]
+    headings = ["split", "all", f"many (≥ {many:,})", f"medium (≥ {medium:,})", f"few (< {medium:,})"]
     rows, left_out = [], []
     for split in evaluation.ap:
         means = evaluation.means(split)
-        cells = [_percent(means[group]) for group in ("all", "many", "medium", "few")]
-        counts = [means["classes"][group] for group in ("all", "many", "medium", "few")]
-        rows.append([escape(split), *(f"{cell} <small>of {n}</small>" for cell, n in zip(cells, counts, strict=True))])
+        cells = [{"percent": _percent(means[group]), "classes": means["classes"][group]} for group in GROUPS]
+        rows.append({"split": split, "cells": cells})
         if means["left_out"]:
-            left_out.append(f"{means['left_out']} without a positive in {escape(split)}")
-    note = f"<p>Classes left out: {'; '.join(left_out)}.</p>" if left_out else ""
-    return (
-        _table(headings, rows, "headline")
-        + "<p>In percent, with the number of classes; groups by training positives.</p>"
-        + note
-    )
+            left_out.append(f"{means['left_out']} without a positive in {split}")
+    return {"headings": headings, "rows": rows, "left_out": "; ".join(left_out)}
 
 
-def _findings(evaluation: Evaluation) -> str:
-    if not evaluation.record.managed:
-        return "<p>This recipe manages no labels: every given label was taken as clean.</p>"
-    if evaluation.noise is None:
-        return (
-            "<p>The truth of the training labels is unknown, so only the verdicts themselves can be told.</p>"
-            + _verdict_table(evaluation)
-        )
-    detection = evaluation.noise.detection.query("criterion == 'called wrong'")
-    found = [
+def _noise(noise: NoiseScores) -> dict[str, Any]:
+    detection = [
         [AMONG_NAMES[r["among"]], *(f"{r[c]:,}" for c in ("labels", "wrong", "called", "found"))]
         + [_percent(r[c]) for c in ("precision", "recall", "f1")]
-        for r in detection.to_dict("records")
+        for r in noise.detection.query("criterion == 'called wrong'").to_dict("records")
     ]
-    mended = [
+    repair = [
         [AMONG_NAMES[r["among"]], f"{r['repaired']:,}", _percent(r["repaired_share"]), f"{r['broken']:,}"]
         + [_percent(r[c], 2) for c in ("broken_share", "wrong_before", "wrong_after")]
-        for r in evaluation.noise.repair.to_dict("records")
+        for r in noise.repair.to_dict("records")
     ]
-    ranking = evaluation.noise.ranking
-    return (
-        f"<p>{_rule(evaluation)} "
-        "It is <em>called wrong</em> when it is ambiguous or was re-labelled to the other value. "
-        "Precision: how many of the labels called wrong are; recall: how many of the wrong labels are called so.</p>"
-        + _table(["", "labels", "wrong", "called wrong", "found", "precision %", "recall %", "F1 %"], found)
-        + _table(
-            ["", "repaired", "of the wrong %", "broken", "of the right %", "wrong before %", "wrong after %"], mended
-        )
-        + "<p>Ranked by 1 − p_clean, wrong given positives come before right ones with average precision "
-        + f"{_percent(ranking['average_precision'])} % and ROC AUC {_percent(ranking['roc_auc'])} %.</p>"
-        + _verdict_table(evaluation)
-    )
+    return {
+        "detection": Table(DETECTION_HEADINGS, detection),
+        "repair": Table(REPAIR_HEADINGS, repair),
+        "average_precision": _percent(noise.ranking["average_precision"]),
+        "roc_auc": _percent(noise.ranking["roc_auc"]),
+    }
 
 
 def _rule(evaluation: Evaluation) -> str:
@@ -165,7 +150,7 @@ def _rule(evaluation: Evaluation) -> str:
     )
 
 
-def _verdict_table(evaluation: Evaluation) -> str:
+def _verdict_table(evaluation: Evaluation) -> Table:
     shares = verdict_shares(evaluation.labels).fillna(0)
     rows = []
     for given, name in ((1, "given positives"), (0, "given negatives")):
@@ -173,26 +158,26 @@ def _verdict_table(evaluation: Evaluation) -> str:
         total = int(of_value["labels"].sum())
         counts = [round(float((of_value[column] * of_value["labels"]).sum())) for column in [*VERDICTS, "changed"]]
         rows.append([name, f"{total:,}", *(f"{count:,}" for count in counts)])
-    return _table(["", "labels", "clean", "re-labelled", "ambiguous", "changed value"], rows)
+    return Table(["", "labels", "clean", "re-labelled", "ambiguous", "changed value"], rows)
 
 
-def _class_rows(evaluation: Evaluation) -> str:
+def _class_rows(evaluation: Evaluation) -> Table:
     table = class_table(evaluation).sort_values("train_positives", ascending=False, kind="stable")
     shares = [f"{verdict}_positives" for verdict in VERDICTS]
     measured = [column for column in table if column == "ap" or str(column).startswith("ap_")]
     wrong = [column for column in table if column == "wrong_positives"]
-    splits = ["AP %", *(f"AP {escape(str(column)[3:])} %" for column in measured[1:])]
+    splits = ["AP %", *(f"AP {str(column)[3:]} %" for column in measured[1:])]
     headings = ["class", "group", "positives", "given", *splits, "clean %", "re-labelled %"]
     headings += ["ambiguous %", *(["truly wrong %"] if wrong else [])]
     rows = [
-        [escape(shortened(str(r["class"]))), r["group"], f"{r['train_positives']:,}", f"{r['given_positives']:,}"]
+        [shortened(str(r["class"])), r["group"], f"{r['train_positives']:,}", f"{r['given_positives']:,}"]
         + [_percent(r[column]) for column in [*measured, *shares, *wrong]]
         for r in table.to_dict("records")
     ]
-    return _table(headings, rows)
+    return Table(headings, rows)
 
 
-def _suspect_tables(evaluation: Evaluation) -> list[str]:
+def _suspect_lists(evaluation: Evaluation) -> list[dict[str, Any]]:
     texts = {
         1: (
             "Given labels that are most likely wrong",
@@ -203,48 +188,36 @@ def _suspect_tables(evaluation: Evaluation) -> list[str]:
             "Classes that the model is sure to see in images not labelled with them.",
         ),
     }
-    parts = []
+    found = []
     for given, (title, aid) in texts.items():
         table = suspects(evaluation.labels, given, MOST_SUSPECTS, evaluation.true)
         if not table.empty:
-            parts.append(
-                f"<details open><summary>{title} (the first {len(table)})</summary><p>{aid}</p>"
-                f"{_suspect_table(table, evaluation.true is not None)}</details>"
-            )
-    return parts
+            shown = _suspect_table(table, evaluation.true is not None)
+            found.append({"title": title, "aid": aid, "count": len(table), "table": shown})
+    return found
 
 
-def _suspect_table(table: pd.DataFrame, truth_known: bool) -> str:
+def _suspect_table(table: pd.DataFrame, truth_known: bool) -> Table:
     headings = ["image", "class", "p_clean", "verdict", "refined label", *(["truth"] if truth_known else [])]
     words = {0: "absent", 1: "present"}
     verdicts = {"relabelled": "re-labelled"}
-    rows = []
-    for r in table.to_dict("records"):
-        values = [
+    rows = [
+        [
             shortened(str(r["id"])),
             shortened(str(r["class"])),
             f"{r['p_clean']:.4f}",
             verdicts.get(r["verdict"], r["verdict"]),
             words[r["label"]],
+            *([words[r["true"]]] if truth_known else []),
         ]
-        rows.append([escape(str(value)) for value in [*values, *([words[r["true"]]] if truth_known else [])]])
-    return _table(headings, rows, "long")
+        for r in table.to_dict("records")
+    ]
+    return Table(headings, rows)
 
 
-def _figure(name: str, plots: Path) -> str:
+def _figure(name: str, plots: Path) -> dict[str, str]:
     title, aid = FIGURE_TEXTS[name]
-    image = base64.b64encode((plots / f"{name}.png").read_bytes()).decode()
-    return (
-        f"<figure><h3>{title}</h3><figcaption>{aid}</figcaption>"
-        f'<img alt="{title}" src="data:image/png;base64,{image}"></figure>'
-    )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Cells are HTML already."""
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll {kind}"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    return {"title": title, "aid": aid, "image": base64.b64encode((plots / f"{name}.png").read_bytes()).decode()}
 
 
 def _percent(share: Any, decimals: int = 1) -> str:

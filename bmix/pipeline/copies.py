@@ -25,6 +25,7 @@ from bmix.support.locks import held
 from bmix.workspace.run_note import RunNote, read_note
 
 CODE_FOLDERS = ("bmix", "stages")
+CODE_SUFFIXES = (".py", ".j2", ".css")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
 _LONGEST_NAME = 60
 _PATIENCE = 10 * 60
@@ -102,12 +103,13 @@ def _refresh(original: Path, folder: Path, content: dict[str, Any]) -> None:
 
 
 def _mirror(source: Path, target: Path) -> None:
-    wanted = {path.relative_to(source) for path in source.rglob("*.py")}
+    wanted = {path.relative_to(source) for suffix in CODE_SUFFIXES for path in source.rglob(f"*{suffix}")}
     for relative in sorted(wanted):
         _write_if_new(target / relative, (source / relative).read_bytes())
-    for path in target.rglob("*.py"):
-        if path.relative_to(target) not in wanted:
-            path.unlink()
+    for suffix in CODE_SUFFIXES:
+        for path in target.rglob(f"*{suffix}"):
+            if path.relative_to(target) not in wanted:
+                path.unlink()
 
 
 def _write_if_new(path: Path, content: bytes) -> None:
