@@ -9,6 +9,7 @@ import torch
 from bmix import load_model
 from bmix.data.manifest import holds_features, read_manifest
 from bmix.data.noisy import read_labels
+from bmix.evaluation.cautions import cautions
 from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
@@ -28,11 +29,12 @@ def main() -> None:
     with stage_timing("evaluate"):
         params = load_params()
         evaluation, image_paths = measure(params)
+        warnings = cautions(evaluation, params.training.batch_size)
         with replaced(METRICS) as metrics, replaced(REPORT) as report, replaced_folder(PLOTS) as plots:
             write_json(metrics, metrics_of(evaluation))
             figures = write_plots(evaluation, plots, image_paths)
-            write_text(report, render_report(evaluation, plots, figures))
-        print(summary(evaluation))
+            write_text(report, render_report(evaluation, plots, figures, warnings))
+        print("\n".join([summary(evaluation), *(f"warning: {sentence}" for sentence in warnings)]))
 
 
 def measure(params: Params) -> tuple[Evaluation, list[Path]]:

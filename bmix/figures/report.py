@@ -71,8 +71,10 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def render_report(evaluation: Evaluation, plots: Path, names: Sequence[str]) -> str:
+def render_report(evaluation: Evaluation, plots: Path, names: Sequence[str], warnings: Sequence[str] = ()) -> str:
     """The whole page as HTML. `names`: the PNG files in the folder `plots` to show, as `write_plots` returned them.
+
+    warnings: what a person should know before they believe it, shown first.
 
     Equal results and figures give an equal page: it holds no date and no path. All text from the data is escaped.
     """
@@ -86,6 +88,7 @@ def render_report(evaluation: Evaluation, plots: Path, names: Sequence[str]) -> 
         images=images,
         classes=classes,
         positives=int(labels.given_NK.sum()),
+        warnings=warnings,
         means=_means(evaluation),
         managed=evaluation.record.managed,
         rule=_rule(evaluation),

@@ -1,0 +1,87 @@
+"""What a person should know before they believe a run: one sentence each, with the remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bmix.evaluation.results import Evaluation
+from bmix.support.errors import quoted
+
+LEARNT_BY_HEART = 0.35
+"""Share of its highest value to which the loss of the given labels falls when they are being learnt by heart."""
+FALL = 0.03
+"""Fall of the validation mAP from its best epoch that is more than chance."""
+NOT_LEARNT = 1.2
+"""Mean loss of a class's clean positives above which the network has not learnt the class."""
+FEW_STEPS = 10
+
+
+def cautions(evaluation: Evaluation, batch_size: int) -> list[str]:
+    """Sentences about a run that was measured, the gravest first; none where nothing is to be said."""
+    record = evaluation.record
+    found = [
+        learnt_by_heart(record.history),
+        not_learnt(record.mixtures),
+        few_steps(len(evaluation.labels.ids), batch_size),
+        empty_groups(evaluation.train_positives, evaluation.groups, evaluation.thresholds),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def learnt_by_heart(history: pd.DataFrame) -> str:
+    """Whether the given labels are learnt by heart: their loss falls to little while the validation mAP falls too."""
+    validation, given = history["val_map"].dropna(), history["given_loss"].dropna()
+    if len(validation) < 2:
+        return ""
+    best, last = float(validation.max()), float(validation.iloc[-1])
+    if best - last <= FALL:
+        return ""
+    epoch = int(history["epoch"][validation.idxmax()])
+    fallen = f"mAP on val fell from {100 * best:.1f} (epoch {epoch}) to {100 * last:.1f}"
+    if len(given) and given.iloc[-1] < LEARNT_BY_HEART * given.max():
+        return (
+            f"The given labels are being learnt by heart: their loss fell to {given.iloc[-1]:.2f} while {fallen}. "
+            "Train for fewer epochs, lower training.learning_rate, or try the recipe balancemix or audited."
+        )
+    return f"The {fallen}. Train for fewer epochs, or lower training.learning_rate."
+
+
+def not_learnt(mixtures: pd.DataFrame) -> str:
+    """Which classes the network had not learnt when their labels were first managed."""
+    if mixtures.empty:
+        return ""
+    first = mixtures[
+        (mixtures["epoch"] == mixtures["epoch"].min()) & (mixtures["given"] == 1) & ~mixtures["degenerate"]
+    ]
+    names = first["class"][first["mean_0"] > NOT_LEARNT].tolist()
+    if not names:
+        return ""
+    return (
+        f"{len(names)} of {len(first)} classes were not learnt when label management began, so that their right labels "
+        f"may be taken for wrong ones: {quoted(names)}. Raise training.warmup_epochs, or try the recipe audited."
+    )
+
+
+def few_steps(images: int, batch_size: int) -> str:
+    """Whether an epoch has so few steps that the settings made for large sets do not train."""
+    steps = -(-images // batch_size)
+    if steps >= FEW_STEPS:
+        return ""
+    return (
+        f"An epoch has {steps} step{'s' * (steps != 1)} ({images:,} images, training.batch_size {batch_size}). "
+        "Lower training.batch_size, or raise training.epochs."
+    )
+
+
+def empty_groups(positives_K: np.ndarray, groups_K: np.ndarray, thresholds: tuple[int, int]) -> str:
+    """Whether all classes are few-shot by the thresholds; cuts by thirds of the classes are suggested."""
+    if (groups_K != "few").any() or len(positives_K) < 3:
+        return ""
+    many, medium = (round(float(np.quantile(positives_K, share))) for share in (2 / 3, 1 / 3))
+    if not 1 <= medium < many:
+        return ""
+    return (
+        f"No class has {thresholds[1]:,} training positives: all are few-shot. "
+        f"For groups of a third each: evaluate.many={many} evaluate.medium={medium}."
+    )
