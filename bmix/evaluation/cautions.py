@@ -37,7 +37,7 @@ def learnt_by_heart(history: pd.DataFrame) -> str:
     best, last = float(validation.max()), float(validation.iloc[-1])
     if best - last <= FALL:
         return ""
-    epoch = int(history["epoch"][validation.idxmax()])
+    epoch = int(history.loc[validation.index, "epoch"].iloc[int(validation.to_numpy().argmax())])
     fallen = f"mAP on val fell from {100 * best:.1f} (epoch {epoch}) to {100 * last:.1f}"
     if len(given) and given.iloc[-1] < LEARNT_BY_HEART * given.max():
         return (
