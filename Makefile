@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro compare check runs test test-fast clean-runs
+.PHONY: help install repro compare check runs test test-fast test-all clean-runs
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ test: $(INSTALLED) ## lint, types, tests
 
 test-fast: $(INSTALLED) ## the tests that are quick: no pipeline, no training, no other programs
 	$(BIN)/python -m pytest --numprocesses 2 -m "not pipeline and not real_data and not slow"
+
+test-all: $(INSTALLED) ## make test, and the tests that repeat it for other data: half an hour or more
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --exhaustive
 
 clean-runs: ## remove the copies of the project that runs with edited params made
 	rm -rf .bmix/runs

@@ -18,14 +18,23 @@ SLOW_ROOMS = ("chaos", "docs", "models", "stages", "tracking", "training")
 """Rooms whose tests train, start other programs or damage files by hundreds: all of them are `slow`."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--exhaustive`: also the tests that repeat for other data what a quicker one shows."""
+    parser.addoption("--exhaustive", action="store_true", help="run the tests marked as exhaustive too")
+
+
 # Before pytest chooses by markers.
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow rooms, and put tests that run Prefect last.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is exhaustive unless it is asked for, mark the slow rooms, and put tests that run Prefect last.
 
     Prefect's exit hooks stay in the process, and fail in every process forked later. These tests share one server, and
     so one of several test processes.
     """
+    if not config.getoption("--exhaustive"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.path.parent.name in SLOW_ROOMS:
             item.add_marker(pytest.mark.slow)

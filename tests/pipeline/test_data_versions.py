@@ -72,6 +72,7 @@ def test_a_clone_has_the_users_own_input_where_dvc_tracks_it(published: Path, tm
     assert outputs(clone) == outputs(published)
 
 
+@pytest.mark.exhaustive
 def test_a_clone_without_the_input_has_the_results_and_is_told_what_is_missing(published: Path, tmp_path: Path) -> None:
     git(published, "rm", "-r", "--quiet", "--cached", "data/digits")
     with (published / ".gitignore").open("a", encoding="utf-8") as file:

@@ -107,6 +107,7 @@ def test_the_flow_gives_the_bytes_of_dvc(
     assert contents(by_flow, OUTPUTS) == contents(finished_project, OUTPUTS)
 
 
+@pytest.mark.exhaustive
 def test_a_killed_training_goes_on_to_the_bytes_of_an_uninterrupted_one(finished_project: Path, tmp_path: Path) -> None:
     project = copy_project(finished_project, tmp_path / "project")
     edit_params(project, "training.epochs=4")

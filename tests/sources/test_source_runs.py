@@ -55,7 +55,13 @@ def write_features(folder: Path) -> list[str]:
 
 @pytest.mark.pipeline
 @pytest.mark.parametrize(
-    "write", [write_paper_voc, write_paper_coco, write_paper_deepfashion, write_class_folders, write_features]
+    "write",
+    [
+        write_paper_voc,
+        write_features,
+        *(pytest.param(write, marks=pytest.mark.exhaustive) for write in (write_paper_coco, write_paper_deepfashion)),
+        pytest.param(write_class_folders, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_source_goes_through_the_whole_pipeline(tmp_path: Path, write: Callable[[Path], list[str]]) -> None:
     project = make_project(tmp_path / "project")

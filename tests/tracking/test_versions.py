@@ -86,6 +86,7 @@ def test_other_params_data_or_code_are_another_parent_and_the_first_stays(record
     assert content() == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.pipeline
 def test_every_night_on_other_data_leaves_a_parent(recorded: Path) -> None:
     for night in range(3):
@@ -135,6 +136,7 @@ def test_a_measure_that_a_version_lacks_is_not_that_of_the_one_before(recorded: 
     assert math.isnan(parents()[0].data.metrics["detection/recall"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.pipeline
 def test_lost_record_is_rebuilt_equal(recorded: Path, empty_database: Path) -> None:
     with stage_timing("train"):

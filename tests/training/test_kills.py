@@ -71,6 +71,7 @@ sys.exit(bool(status))
 """
 
 
+@pytest.mark.exhaustive
 def test_twenty_kills_change_no_byte(finished_project: Path, tmp_path: Path) -> None:
     project = copy_project(finished_project, tmp_path / "project")
     edit_params(project, "training.epochs=10", "training.warmup_epochs=5", "method.audit=epoch")
