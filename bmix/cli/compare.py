@@ -48,28 +48,29 @@ def compare(
 ) -> int:
     """Run several recipes on the same data and show them side by side.
 
-    Each recipe and seed is a run of its own; with several seeds the table shows mean ± standard error.
+    Each recipe and seed is a run of its own, in a copy of the project; it is not repeated while nothing changed. With
+    several seeds the table shows mean ± standard error.
 
     Example: bmix compare --recipes bce balancemix --seeds 0 1 2 --jobs 2
     """
+    from bmix.ablation.compare import columns, folders, plan_runs, run_all
     from bmix.pipeline.checks import check_output
-    from bmix.pipeline.compare import columns, folders, plan_runs, run_all
     from bmix.pipeline.table import render, where_is_the_record, write_csv_table
 
     recipes, seeds = list(dict.fromkeys(recipes)), list(dict.fromkeys(seeds))
     if output:
         check_output(output)
-    runs = plan_runs(recipes, seeds, edits)
+    work = plan_runs(recipes, seeds, edits)
     with Lines() as lines:
-        lines.tell(folders(runs))
-        measures, faults = run_all(runs, jobs, lines.tell)
-    by_recipe = columns(runs, measures)
+        lines.tell(folders(work))
+        faults = run_all(work, jobs, lines.tell)
+    by_recipe = columns(work, faults)
     if any(by_recipe.values()):
         seeds_told = f", mean ± standard error over {len(seeds)} seeds" if len(seeds) > 1 else ""
-        print(f"\n{runs[0].project.params.evaluate.split} split, last epoch{seeds_told}\n\n{render(by_recipe)}\n")
+        print(f"\n{work.cells[0].params.evaluate.split} split, last epoch{seeds_told}\n\n{render(by_recipe)}\n")
         print(where_is_the_record(record()))
     if output:
         write_csv_table(output, by_recipe)
-    for fault in faults:
-        print(f"error: {fault}", file=sys.stderr)
+    for title, fault in faults.items():
+        print(f"error: {title}: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -78,9 +78,14 @@ def test_edits_by_option_run_in_a_copy_that_shares_the_cache(project: Path) -> N
     two = ["--recipes", "bce", "balancemix", "--jobs", "2"]
     ended = run(project, "-m", "bmix", "compare", *two, "--output", str(table))
     assert ended.returncode == 0, ended.stdout
-    assert "[balancemix] Stage 'train' didn't change, skipping" in ended.stdout
+    assert "[balancemix] Stage 'train' is cached - skipping run" in ended.stdout
+    assert "[bce] Stage 'train' didn't change, skipping" in ended.stdout
     with table.open() as file:
         assert {row["run"] for row in csv.DictReader(file)} == {"bce", "balancemix"}
+    again = run(project, "-m", "bmix", "compare", *two)
+    assert again.returncode == 0, again.stdout
+    assert "bce is finished in .bmix/runs/" in again.stdout
+    assert "Stage" not in again.stdout
 
 
 def test_the_method_keys_that_warm_up_does_not_list_change_nothing_in_it(project: Path) -> None:
