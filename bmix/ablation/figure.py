@@ -42,7 +42,7 @@ def draw_table(results: Results, path: Path) -> None:
     grid = results.grid
     rows, columns = [row.name for row in grid.rows], results.columns
     data = data_shown(grid, results.cells[0].params.data.source)
-    wide = min(len(columns), 4)
+    wide = len(columns) if len(columns) <= 5 else 4
     deep = math.ceil(len(columns) / wide)
     height = (0.34 * len(rows) + 0.9) * deep + 0.9
     with picture(path, 2.2 + 2.5 * wide, height, [*rows, *columns]) as drawn:
@@ -114,6 +114,7 @@ def draw_ranks(ranking: Ranking, path: Path) -> None:
             axes.fill(angles, radii, color=BLUE, alpha=0.18)
             axes.set_theta_offset(math.pi / 2)
             axes.set_xticks(angles, views, fontsize=8)
+            axes.tick_params(axis="x", pad=4)
             axes.set_yticks(range(1, worst + 1), [])
             axes.set_ylim(0, worst)
             axes.spines["polar"].set_visible(False)
