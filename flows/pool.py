@@ -6,17 +6,20 @@ The workers see the folder of the project: they run on this machine, or on other
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 from prefect import Flow, flow, get_run_logger
 from prefect.automations import Automation, EventTrigger, Posture
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.events.actions import ChangeFlowRunState
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling, Completed, Failed, StateType
 
 from bmix.ablation.cells import Cell, make_cell
@@ -35,6 +38,8 @@ PATIENCE = timedelta(minutes=10)
 AGAIN = "Again"
 """The name of a failed state of which a second try can help."""
 
+_MINUTES = PATIENCE.total_seconds() / 60
+_UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 _ENDS = ("Completed", "Failed", "Crashed", "Cancelled", AGAIN)
 
 
@@ -89,23 +94,52 @@ def run_in_pool(cell: Cell, pool: str) -> float:
     """
     parameters = {"title": cell.title, "row": cell.row, "setting": cell.setting, "seed": cell.seed}
     whole = {**parameters, "edits": list(cell.edits)}
-    run = cast(FlowRun, run_deployment(f"bmix-cell/{_deployment()}", parameters=whole, timeout=0, tags=["bmix-cell"]))
-    alone_since = time.monotonic()
+    try:
+        run = cast(
+            FlowRun, run_deployment(f"bmix-cell/{_deployment()}", parameters=whole, timeout=0, tags=["bmix-cell"])
+        )
+    except _UNREACHABLE as error:
+        raise PipelineError(f"Prefect's server did not take the cell: {error}", retry=True) from error
+    waited = _Waiting(pool)
     with get_client(sync_client=True) as client:
         while True:
-            state = client.read_flow_run(run.id).state
-            if state is not None and state.is_final():
-                return _seconds(state, run)
-            waiting = state is None or state.type in (StateType.SCHEDULED, StateType.PENDING)
-            if not waiting or _has_worker(client, pool):
-                alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > PATIENCE.total_seconds():
-                client.set_flow_run_state(run.id, Cancelling(), force=True)
-                raise PipelineError(
-                    f"the pool {pool} has had no worker for {PATIENCE.total_seconds() / 60:.0f} minutes\n"
-                    f"  fix: start one in this folder: prefect worker start --pool {pool}"
-                )
+            # A server that is busy answers again; one that stays away is an error after PATIENCE.
+            with waited.server_may_be_busy():
+                state = client.read_flow_run(run.id).state
+                if state is not None and state.is_final():
+                    return _seconds(state, run)
+                if waited.in_vain(client, state):
+                    client.set_flow_run_state(run.id, Cancelling(), force=True)
+                    raise PipelineError(
+                        f"the pool {pool} has had no worker for {_MINUTES:.0f} minutes\n"
+                        f"  fix: start one in this folder: prefect worker start --pool {pool}"
+                    )
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+class _Waiting:
+    """Since when nobody has been there: no worker of the pool, or no server."""
+
+    def __init__(self, pool: str) -> None:
+        self._pool = pool
+        self._no_worker_since = self._no_server_since = time.monotonic()
+
+    @contextmanager
+    def server_may_be_busy(self) -> Iterator[None]:
+        """Let errors of the connection pass, until there have been no others for PATIENCE: a PipelineError."""
+        try:
+            yield
+            self._no_server_since = time.monotonic()
+        except _UNREACHABLE as error:
+            if time.monotonic() - self._no_server_since > PATIENCE.total_seconds():
+                raise PipelineError(f"Prefect's server has not answered for {_MINUTES:.0f} minutes: {error}") from error
+
+    def in_vain(self, client: SyncPrefectClient, state: State | None) -> bool:
+        """Whether the run has waited for PATIENCE without a worker in the pool."""
+        waiting = state is None or state.type in (StateType.SCHEDULED, StateType.PENDING)
+        if not waiting or _has_worker(client, self._pool):
+            self._no_worker_since = time.monotonic()
+        return time.monotonic() - self._no_worker_since > PATIENCE.total_seconds()
 
 
 def _seconds(state: State, run: FlowRun) -> float:
