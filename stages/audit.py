@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bmix.audit.choice import judged_by
 from bmix.audit.files import AuditedSplit, write_audit
-from bmix.audit.labels import LabelAudit
-from bmix.audit.measure import measured
-from bmix.audit.splits import Scores, audit_splits, frozen_scores, halves_scores
 from bmix.data.manifest import Manifest, holds_features, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.params import Params, load_params
@@ -19,6 +16,10 @@ from bmix.support import console
 from bmix.support.files import replaced_folder
 from bmix.workspace.project import project_root
 from bmix.workspace.timings import stage_timing
+
+if TYPE_CHECKING:
+    from bmix.audit.labels import LabelAudit
+    from bmix.audit.splits import Scores
 
 PREPARED, NOISY, AUDIT = Path("data/prepared"), Path("data/noisy"), Path("data/audit")
 
@@ -38,6 +39,9 @@ def main() -> None:
 
 def audited(params: Params, manifest: Manifest, features: str) -> dict[str, AuditedSplit]:
     """What the audit says of every split but unlabelled, measured where the truth is known."""
+    # Where nothing is audited, nothing of this is imported.
+    from bmix.audit.splits import audit_splits
+
     _, train_NK, true_NK = read_labels(NOISY, manifest)
     names = [split for split in manifest.splits() if split not in ("train", "unlabelled")]
     given, truth = {"train": train_NK.astype(np.int8)}, {"train": true_NK}
@@ -69,6 +73,8 @@ def told(features: str, splits: dict[str, AuditedSplit]) -> str:
 
 
 def _scores(params: Params, manifest: Manifest, features: str, given: dict[str, np.ndarray]) -> Scores:
+    from bmix.audit.splits import frozen_scores, halves_scores
+
     folds, seed = params.audit.folds, params.audit.seed
     split_N = manifest.frame["split"].to_numpy()
     if features == "network":
@@ -91,6 +97,8 @@ def _scores(params: Params, manifest: Manifest, features: str, given: dict[str, 
 
 
 def _measured(audit: LabelAudit, given_NK: np.ndarray, true_NK: np.ndarray | None) -> dict[str, Any] | None:
+    from bmix.audit.measure import measured
+
     return None if true_NK is None else measured(audit.p_present, audit.quality, given_NK, true_NK)
 
 

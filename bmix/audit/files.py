@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bmix.audit.labels import LabelAudit
 from bmix.data.present import PRESENT_FILE
 from bmix.support.files import replaced, write_json
+
+if TYPE_CHECKING:
+    from bmix.audit.labels import LabelAudit
 
 QUALITY_FILE, ESTIMATE_FILE = "label_quality.parquet", "noise_estimate.json"
 _ROWS_AT_ONCE = 2**14

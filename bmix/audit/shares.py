@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
-from scipy.stats import beta
+from scipy.special import betaincinv, betaln
 
 TAILS = np.linspace(0.1, 0.95, 18)
 """Shares of the other side that the tail may hold; a narrower one holds the odd ones of them, of which none is hit."""
@@ -89,7 +88,7 @@ class _Tails:
         right_K = inside_K + worth_K * expected_K
         left_K = self.labels_K - inside_K + worth_K * (1 - expected_K)
         edge = (1 - INTERVAL) / 2
-        low_K, high_K = (beta.ppf(share, right_K, left_K) / TAILS[tail] for share in (edge, 1 - edge))
+        low_K, high_K = (betaincinv(right_K, left_K, share) / TAILS[tail] for share in (edge, 1 - edge))
         wrong_K = np.minimum(right_K / (right_K + left_K) / TAILS[tail], LARGEST)
         return Shares(wrong_K, np.minimum(low_K, LARGEST), np.minimum(high_K, 1.0))
 
