@@ -19,7 +19,7 @@ from tests.helpers.tiny import read_written
 
 pytestmark = pytest.mark.pipeline
 
-ALL = {"prepare", "noise", "warmup", "train", "evaluate"}
+ALL = {"prepare", "noise", "audit", "warmup", "train", "evaluate"}
 
 
 @pytest.fixture
