@@ -20,7 +20,19 @@ from bmix.training.run import advance, build_trainer
 if TYPE_CHECKING:
     from bmix.params import Params
 
-RECIPE = "bce"
+SCHEDULE = {
+    "recipe": "bce",
+    "warmup_epochs": 1,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "learning_rate": 0.003,
+    "backbone_rate": 1.0,
+    "weight_decay": 1e-4,
+    "average": 0.0,
+    "precision": "float32",
+    "processes": 1,
+}
+"""How the two are trained, whatever `training` says of the model: another learning rate audits nothing anew."""
 
 
 def halves(manifest: Manifest, given_NK: np.ndarray, seed: int) -> np.ndarray:
@@ -37,18 +49,12 @@ def learnt_features(
 ) -> Callable[[str], np.ndarray]:
     """A network trained on the given labels, 0 and 1, of half `own` for `audit.epochs`: a split to its features (N, D).
 
-    It is trained as params say, by plain BCE; what it sees in the end is the pooled output of its backbone.
+    It is the network of `model`, trained by plain BCE; what it sees in the end is the pooled output of its backbone.
     """
     frame = manifest.frame
     train, val = (frame[frame["split"] == split] for split in ("train", "val"))
     part = Manifest(pd.concat([train[half_N == own], val], ignore_index=True), manifest.classes)
-    update = {
-        "recipe": RECIPE,
-        "epochs": params.audit.epochs,
-        "warmup_epochs": 1,
-        "seed": params.audit.seed,
-        "average": 0.0,
-    }
+    update = SCHEDULE | {"epochs": params.audit.epochs, "seed": params.audit.seed}
     settings = params.model_copy(update={"training": params.training.model_copy(update=update)})
     trainer = build_trainer(settings, part, given_NK[half_N == own])
     print(f"network {own + 1} of 2, on {int((half_N == own).sum())} images", flush=True)

@@ -16,7 +16,16 @@ from tests.helpers.projects import ENVIRONMENT, copy_project, edit_params, run
 pytestmark = pytest.mark.pipeline
 
 TRAINED = ["models/final", "verdicts.parquet", "verdicts.json", "history.csv", "mixtures.parquet", "sampler.csv"]
-OUTPUTS = ["data/prepared", "data/noisy", "models/warmup", *TRAINED, "metrics.json", "plots", "report.html"]
+OUTPUTS = [
+    "data/prepared",
+    "data/noisy",
+    "data/audit",
+    "models/warmup",
+    *TRAINED,
+    "metrics.json",
+    "plots",
+    "report.html",
+]
 
 # A stage is `python -m stages.X` to DVC: the Python of the environment that is active.
 ACTIVE = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -31,8 +40,8 @@ from bmix.training.run import advance, build_trainer, write_outputs
 
 params = load_params()
 manifest = read_manifest(Path("data/prepared"))
-_, given_NK, _ = read_labels(Path("data/noisy"), manifest)
-trainer = build_trainer(params, manifest, given_NK)
+_, given_NK, true_NK = read_labels(Path("data/noisy"), manifest)
+trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK)
 advance(trainer, params.training.epochs)
 write_outputs(trainer, trainer.close(), Path(sys.argv[1]))
 """
@@ -143,7 +152,7 @@ def test_a_run_made_by_hand_is_taken_over_by_dvc_commit(finished_project: Path, 
     assert ended.returncode == 0, ended.stdout
     ended = run(project, "-m", "dvc", "repro", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout
-    for stage in ("prepare", "noise", "warmup", "train"):
+    for stage in ("prepare", "noise", "audit", "warmup", "train"):
         assert f"Stage '{stage}' didn't change, skipping" in ended.stdout
     assert "Running stage 'evaluate'" in ended.stdout
     assert contents(project, ["models/warmup", *TRAINED]) == by_hand

@@ -47,11 +47,11 @@ def test_a_change_runs_what_it_touches_and_going_back_restores(project: Path) ->
     edit_params(project, "method.epsilon=0.6")
     assert states(project)["ran"] == {"train", "evaluate"}
     edit_params(project, "noise.rate=0.2")
-    assert states(project)["ran"] == {"noise", "warmup", "train", "evaluate"}
+    assert states(project)["ran"] == {"noise", "audit", "warmup", "train", "evaluate"}
     edit_params(project)
     again = states(project)
     assert again["ran"] == set()
-    assert again["restored"] == {"noise", "warmup", "train", "evaluate"}
+    assert again["restored"] == {"noise", "audit", "warmup", "train", "evaluate"}
     assert before == read_written(project / "models/final") | {"metrics": (project / "metrics.json").read_bytes()}
 
 

@@ -112,7 +112,6 @@ def test_two_networks_judge_each_other_s_half() -> None:
     write_table(Path("mine"), images=60)
     quality, estimate = audit_of(
         *TABLE, "audit.features=network", "audit.epochs=1", "audit.folds=2", "data.image_size=24", "training.threads=1",
-        "training.batch_size=8",
     )  # fmt: skip
     assert estimate["features"] == "network"
     assert np.isfinite(quality["quality"]).all()
