@@ -102,11 +102,19 @@ def test_an_unchanged_table_starts_nothing(project: Path) -> None:
     ("arguments", "told"),
     [
         ([], "it is not said which table"),
-        (["--table", "6"], "6 is none of them"),
-        (["--grid", "none.yaml"], "none.yaml: no such file"),
-        (["--table", "5", "--quick", "--data", "paper-voc"], "--quick: --data paper-voc is given too"),
-        (["--table", "5", "--output", "models"], "is, holds or lies in models/warmup"),
-        (["--table", "5", "--data", "birds"], "neither key=value nor a preset"),
+        pytest.param(*(["--table", "6"], "6 is none of them"), marks=pytest.mark.exhaustive),
+        pytest.param(*(["--grid", "none.yaml"], "none.yaml: no such file"), marks=pytest.mark.exhaustive),
+        pytest.param(
+            *(["--table", "5", "--quick", "--data", "paper-voc"], "--quick: --data paper-voc is given too"),
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            *(["--table", "5", "--output", "models"], "is, holds or lies in models/warmup"),
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
+            *(["--table", "5", "--data", "birds"], "neither key=value nor a preset"), marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(project: Path, arguments: list[str], told: str) -> None:

@@ -57,6 +57,7 @@ def test_a_clone_pulls_all_outputs_and_reproduces_nothing(published: Path, tmp_p
     assert git(clone, "status", "--porcelain") == ""
 
 
+@pytest.mark.exhaustive
 def test_a_clone_has_the_users_own_input_where_dvc_tracks_it(published: Path, tmp_path: Path) -> None:
     git(published, "rm", "-r", "--quiet", "--cached", "data/digits")
     dvc(published, "add", "data/digits")

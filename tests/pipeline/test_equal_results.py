@@ -139,6 +139,7 @@ def test_a_killed_training_goes_on_to_the_bytes_of_an_uninterrupted_one(finished
     assert not list((project / ".bmix/checkpoints").glob("train-*/"))
 
 
+@pytest.mark.exhaustive
 def test_a_run_made_by_hand_is_taken_over_by_dvc_commit(finished_project: Path, tmp_path: Path) -> None:
     project = copy_project(finished_project, tmp_path / "project")
     edit_params(project, "training.learning_rate=0.001")

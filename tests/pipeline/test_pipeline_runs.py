@@ -55,6 +55,7 @@ def test_a_change_runs_what_it_touches_and_going_back_restores(project: Path) ->
     assert before == read_written(project / "models/final") | {"metrics": (project / "metrics.json").read_bytes()}
 
 
+@pytest.mark.exhaustive
 def test_measuring_and_showing_rerun_no_training(project: Path) -> None:
     edit_params(project, "evaluate.curve_points=50")
     assert states(project)["ran"] == {"evaluate"}
@@ -62,6 +63,7 @@ def test_measuring_and_showing_rerun_no_training(project: Path) -> None:
     assert states(project)["ran"] == {"prepare", "evaluate"}
 
 
+@pytest.mark.exhaustive
 def test_an_edited_input_reruns_prepare_and_what_reads_its_change(project: Path) -> None:
     recipe = project / "data/digits/scenes.yaml"
     recipe.write_text(f"# A remark changes no scene.\n{recipe.read_text()}")
@@ -88,6 +90,7 @@ def test_edits_by_option_run_in_a_copy_that_shares_the_cache(project: Path) -> N
     assert "Stage" not in again.stdout
 
 
+@pytest.mark.exhaustive
 def test_the_method_keys_that_warm_up_does_not_list_change_nothing_in_it(project: Path) -> None:
     others = ["epsilon=0.6", "trust_positives=true", "ambiguous=false"]
     before = read_written(project / "models/warmup")
@@ -111,6 +114,7 @@ def test_a_failed_stage_says_why_and_how_to_have_the_last_state_back(project: Pa
     assert (project / "data/noisy/labels.parquet").read_bytes() == labels
 
 
+@pytest.mark.exhaustive
 def test_a_second_run_at_the_same_time_is_told_to_wait_and_an_interrupt_stops_the_stage(project: Path) -> None:
     (project / "stages/noise.py").write_text(
         "import os, time\nfrom pathlib import Path\nPath('.bmix/pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
@@ -129,6 +133,7 @@ def test_a_second_run_at_the_same_time_is_told_to_wait_and_an_interrupt_stops_th
     wait_for(lambda: not is_running(int(pid_file.read_text())))
 
 
+@pytest.mark.exhaustive
 def test_a_project_without_git_says_how_to_do_without(project: Path) -> None:
     config = project / ".dvc/config"
     config.write_text(config.read_text().replace("no_scm = true", "no_scm = false"))
@@ -168,6 +173,7 @@ def test_dvc_shows_metrics_and_plots(project: Path) -> None:
     assert ",," not in (project / "history.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_all_warm_up_writes_every_output(project: Path) -> None:
     edit_params(project, "training.epochs=2", "training.warmup_epochs=2")
     assert states(project)["ran"] == {"warmup", "train", "evaluate"}

@@ -58,8 +58,9 @@ def write_features(folder: Path) -> list[str]:
     "write",
     [
         write_paper_voc,
-        write_features,
-        *(pytest.param(write, marks=pytest.mark.exhaustive) for write in (write_paper_coco, write_paper_deepfashion)),
+        pytest.param(write_features, marks=pytest.mark.exhaustive),
+        pytest.param(write_paper_coco, marks=pytest.mark.exhaustive),
+        pytest.param(write_paper_deepfashion, marks=pytest.mark.exhaustive),
         pytest.param(write_class_folders, marks=pytest.mark.exhaustive),
     ],
 )
