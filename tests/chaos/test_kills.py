@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.kills import disturb
 
 
+@pytest.mark.exhaustive
 @pytest.mark.pipeline
 def test_a_pipeline_that_was_killed_comes_to_the_same_bytes(finished_project: Path, tmp_path: Path) -> None:
     figures = disturb(finished_project, tmp_path / "killed", kills=3, seed=5, seconds=15)

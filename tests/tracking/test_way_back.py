@@ -14,6 +14,7 @@ from tests.helpers.projects import copy_project, run
 DOWNLOAD = ("-m", "mlflow", "artifacts", "download")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.pipeline
 def test_a_nightly_run_on_other_data_leaves_the_way_to_the_model_before(
     finished_project: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
