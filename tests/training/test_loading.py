@@ -74,7 +74,7 @@ def test_an_item_is_put_together_again_without_shared_memory(monkeypatch: pytest
 def test_without_room_in_shared_memory_items_come_through_pipes_and_that_is_told_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(loading, "_told", set())
+    monkeypatch.setattr(loading, "_warned", set())
     monkeypatch.setattr(torch.Tensor, "share_memory_", refuse_room)
     for _ in range(2):
         assert numbers(load(Steps(), 2)) == [0.5 + number for number in range(10)]
@@ -90,7 +90,7 @@ def test_where_no_lock_can_be_made_this_process_makes_the_items(
         def Lock(self) -> None:  # noqa: N802
             raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(loading, "_told", set())
+    monkeypatch.setattr(loading, "_warned", set())
     monkeypatch.setattr(loading.multiprocessing, "get_context", Context)
     assert len(numbers(load(Steps(), 2))) == 10
     assert "/dev/shm cannot be used (Read-only file system)" in capsys.readouterr().err
