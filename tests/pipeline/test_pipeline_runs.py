@@ -70,6 +70,7 @@ def test_an_edited_input_reruns_prepare_and_what_reads_its_change(project: Path)
     assert states(project)["ran"] == {"prepare"}
 
 
+@pytest.mark.exhaustive
 def test_edits_by_option_run_in_a_copy_that_shares_the_cache(project: Path) -> None:
     before = {name: (project / name).read_bytes() for name in ("params.yaml", "dvc.lock", "metrics.json")}
     first = states(project, "--set", "training.recipe=bce")

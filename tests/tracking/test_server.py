@@ -57,6 +57,7 @@ def tracking_server(folder: Path, port: int, database: Path) -> Iterator[str]:
         server.wait(A_HANG)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.pipeline
 def test_what_a_server_lost_is_sent_again(
     project: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
