@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bmix.support.errors import InputError, nearest
+from bmix.models.registry import check_weights
+from bmix.support.errors import InputError
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -38,16 +38,9 @@ def judged_by(params: Params, holds_features: bool) -> str:
 
 def check_audit(params: Params, holds_features: bool) -> None:
     """InputError for a choice that cannot be met: see `judged_by`; also if `audit.weights` is no file."""
-    way, weights = judged_by(params, holds_features), params.audit.weights
-    if way != "backbone":
+    if judged_by(params, holds_features) != "backbone":
         return
     if params.audit.backbone == "identity":
         found, expected = "identity, which takes no images", "a backbone for images"
         raise InputError("params.yaml, audit.backbone", found, expected, "name another")
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise InputError(
-            "params.yaml, audit.weights",
-            f"{weights} is not a file",
-            "none, imagenet or the path of a weights file",
-            f"correct it.{nearest(weights, ('none', 'imagenet'))}",
-        )
+    check_weights("audit.weights", params.audit.weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from bmix.support.errors import InputError, nearest
 
@@ -116,4 +117,15 @@ def check_fit(backbone: str, head: str, weights: str, holds_features: bool) -> N
             f"is imagenet, but the backbone {backbone} was never trained on ImageNet",
             "none or a weights file for this backbone",
             f"set model.weights to none, or model.backbone to one of {', '.join(backbones_with(published=True))}",
+        )
+
+
+def check_weights(key: str, weights: str) -> None:
+    """InputError under `key` of params.yaml if the weights are neither none, imagenet nor a file."""
+    if weights not in ("none", "imagenet") and not Path(weights).is_file():
+        raise InputError(
+            f"params.yaml, {key}",
+            f"{weights} is not a file",
+            "none, imagenet or the path of a weights file",
+            f"correct it.{nearest(weights, ('none', 'imagenet'))}",
         )

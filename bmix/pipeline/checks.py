@@ -10,14 +10,14 @@ from typing import Any
 
 import bmix
 from bmix.audit.choice import check_audit
-from bmix.models.registry import backbone_traits, check_fit
+from bmix.models.registry import backbone_traits, check_fit, check_weights
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.recipe_check import check_recipe
 from bmix.pipeline.repro import shown_command
 from bmix.sources.registry import SOURCES
-from bmix.support.errors import InputError, nearest
+from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import output_names
 
 CHECKED, CHECKED_MODEL = Path(".bmix/checked.json"), Path(".bmix/checked-model.json")
@@ -49,7 +49,7 @@ def check_inputs(params: Params) -> list[str]:
     _check_places(params)
     _check_pulled(params)
     _check_network(params)
-    _check_weights(params)
+    check_weights("model.weights", params.model.weights)
     _check_model(params)
     check_audit(params, SOURCES[params.data.source].holds_features)
     needs_truth = check_recipe(params, CHECKED_RECIPE)
@@ -137,17 +137,6 @@ def _check_network(params: Params) -> None:
             f"{model.backbone} comes from timm, which is not installed",
             "timm beside bmix",
             'install it: pip install "bmix[timm]", or choose small or a resnet',
-        )
-
-
-def _check_weights(params: Params) -> None:
-    weights = params.model.weights
-    if weights not in ("none", "imagenet") and not Path(weights).is_file():
-        raise InputError(
-            "params.yaml, model.weights",
-            f"{weights} is not a file",
-            "none, imagenet or the path of a weights file",
-            f"correct it.{nearest(weights, ('none', 'imagenet'))}",
         )
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from bmix.method.ledger import Ledger
 from bmix.method.mixing import mix
-from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.mixture import fit_loss_mixtures
 from bmix.method.objective import label_losses
 from bmix.method.refine import AMBIGUOUS, CLEAN
 from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
+from bmix.recipes.shared.mixtures import mixtures_of_state, mixtures_state
 from bmix.recipes.shared.pairs import MixedPairs
 from bmix.recipes.shared.settings import setting
 
@@ -44,12 +45,14 @@ class Audited(MixedPairs):
         if step.partner is None or step.coefficient is None:
             return super().step(classify, step)
         logits = classify(mix(step.random.views, step.partner.views, step.coefficient))
+        sides = (step.random, step.partner)
+        weights = [self.weight(side.rows) for side in sides]
         losses = [
-            (label_losses(logits, self.given_NK[side.rows].float()) * self.weight(side.rows)).sum(dim=1)
-            for side in (step.random, step.partner)
+            (label_losses(logits, self.given_NK[side.rows].float()) * weight).sum(dim=1)
+            for side, weight in zip(sides, weights, strict=True)
         ]
         loss = (step.coefficient * losses[0] + (1 - step.coefficient) * losses[1]).mean()
-        return StepResult(loss, None if self.p_clean_NK is None else self._verdict(step.random.rows))
+        return StepResult(loss, None if self.p_clean_NK is None else _verdict(weights[0]))
 
     def weight(self, rows_B: Tensor) -> Tensor:
         """What the given labels of images count for, float32 (B, K) in [0, 1]."""
@@ -86,14 +89,11 @@ class Audited(MixedPairs):
             self.given_NK,
             weight,
             self.given_NK.float(),
-            self._verdict(everything),
+            _verdict(weight),
             weight,
             managed=True,
             mixtures=self.mixtures,
         )
-
-    def _verdict(self, rows_B: Tensor) -> Tensor:
-        return torch.where(self.weight(rows_B) > 0.5, CLEAN, AMBIGUOUS).to(torch.uint8)
 
     def state(self) -> dict[str, Tensor]:
         """The mixtures and what they say of every label."""
@@ -101,7 +101,7 @@ class Audited(MixedPairs):
             return {}
         return {
             "p_clean": self.p_clean_NK,
-            **{f"mixtures.{name}": value for name, value in self.mixtures.state().items()},
+            **mixtures_state(self.mixtures),
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -110,5 +110,8 @@ class Audited(MixedPairs):
         if self.managing:
             device = self.given_NK.device
             self.p_clean_NK = state["p_clean"].to(device)
-            fitted = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("mixtures.")}
-            self.mixtures = LossMixtures.from_state({name: value.to(device) for name, value in fitted.items()})
+            self.mixtures = mixtures_of_state(state, device)
+
+
+def _verdict(weight: Tensor) -> Tensor:
+    return torch.where(weight > 0.5, CLEAN, AMBIGUOUS).to(torch.uint8)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from bmix.method.ledger import Ledger
-from bmix.method.mixture import LossMixtures, fit_loss_mixtures
+from bmix.method.mixture import fit_loss_mixtures
 from bmix.method.objective import balancemix_loss
 from bmix.method.refine import refine_labels
 from bmix.method.sampling import RareLabels, class_confidence, instance_scores, sampling_probability
 from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
+from bmix.recipes.shared.mixtures import mixtures_of_state, mixtures_state
 from bmix.recipes.shared.pairs import MixedPairs, mixed
 
 
@@ -94,7 +95,7 @@ class BalanceMix(MixedPairs):
         state = {} if self.probability_N is None else {"probability": self.probability_N}
         if self.p_clean_NK is not None and self.mixtures is not None:
             state["p_clean"] = self.p_clean_NK
-            state |= {f"mixtures.{name}": value for name, value in self.mixtures.state().items()}
+            state |= mixtures_state(self.mixtures)
         if self.confidence_NK is not None:
             state["confidence"] = self.confidence_NK
         return state
@@ -107,8 +108,7 @@ class BalanceMix(MixedPairs):
         self.managing = "p_clean" in state
         if self.managing:
             self.p_clean_NK = state["p_clean"].to(device)
-            fitted = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("mixtures.")}
-            self.mixtures = LossMixtures.from_state({name: value.to(device) for name, value in fitted.items()})
+            self.mixtures = mixtures_of_state(state, device)
 
     def _doubtful(self, p_clean_NK: Tensor) -> Tensor:
         doubtful_NK = p_clean_NK <= 0.5
