@@ -20,6 +20,7 @@ import yaml
 
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.present import read_present
 from bmix.evaluation.results import metrics_of
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
@@ -29,7 +30,7 @@ from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
 from bmix.support.locks import held
 from bmix.training.run import advance, build_trainer, write_outputs
-from stages import evaluate, noise, prepare
+from stages import audit, evaluate, noise, prepare
 
 NOISES = ("mislabel 0.4", "none 0.0", "flip 0.2", "single-positive 0.0")
 
@@ -42,17 +43,20 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--against", choices=list(RECIPES), help="print each recipe's difference to this one, too")
     parser.add_argument("--part", default="1/1", metavar="I/N")
+    parser.add_argument("--tuned", type=Path, metavar="FILE", help="each recipe with its settings in this file")
     parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     root, home = Path.cwd(), arguments.folder.resolve()
     part, parts = (int(number) for number in arguments.part.split("/"))
     runs = list(product(arguments.noises, arguments.seeds, arguments.recipes))
+    tuned = read_yaml(arguments.tuned) if arguments.tuned else {}
     for noise_kind, seed, recipe in runs[part - 1 :: parts]:
         kind, rate = noise_kind.split()
         folder = home / f"{kind}-{rate}" / f"{recipe}-{seed}"
         edits = [f"training.recipe={recipe}", f"training.seed={seed}", f"noise.seed={seed}", f"noise.kind={kind}"]
         if not (folder / "metrics.json").exists():
-            run(root, folder, home / "prepared", [*arguments.edits, *edits, f"noise.rate={rate}"])
+            own = tuned.get(recipe) or []
+            run(root, folder, home / "prepared", [*arguments.edits, *edits, f"noise.rate={rate}", *own])
     with pd.option_context("display.width", 200):
         print(table(home).to_string(index=False))
         if arguments.against:
@@ -76,7 +80,11 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         params = load_params()
         manifest = read_manifest(Path("data/prepared"))
         _, given_NK, true_NK = read_labels(Path("data/noisy"), manifest)
-        trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK)
+        present_NK = None
+        if RECIPES[params.training.recipe].uses_audit:
+            audit.main()
+            present_NK = read_present(Path("data/audit"), *given_NK.shape)
+        trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK, present_NK=present_NK)
         advance(trainer, params.training.epochs)
         write_outputs(trainer, trainer.close(), Path())
         metrics = metrics_of(evaluate.measure(params)[0])
