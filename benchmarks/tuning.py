@@ -1,8 +1,8 @@
 """Each recipe's settings chosen on a validation split, every recipe by the same number of trials.
 
-`python -m benchmarks.tuning FOLDER --set features data.path=FEATURES evaluate.split=val ...` trains whatever is not yet in
-FOLDER, prints the mAP of every trial and writes FOLDER/tuned.yaml, which `python -m benchmarks.recipes --tuned` reads. A
-recipe's choice is the trial with the highest mean over the kinds of noise. The test split is not looked at.
+`python -m benchmarks.tuning FOLDER --set features data.path=FEATURES evaluate.split=val ...` trains whatever is not yet
+in FOLDER, prints the mAP of every trial and writes FOLDER/tuned.yaml, which `python -m benchmarks.recipes --tuned`
+reads. A recipe's choice is the trial with the highest mean over the kinds of noise. The test split is not looked at.
 """
 
 from __future__ import annotations
