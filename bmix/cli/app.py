@@ -10,7 +10,7 @@ import typer
 from bmix.cli.command import Command, Commands
 from bmix.cli.compare import compare
 from bmix.cli.data import check, embed
-from bmix.cli.labels import suspects
+from bmix.cli.labels import labels_app
 from bmix.cli.look import runs, table
 from bmix.cli.run import repro
 
@@ -18,7 +18,7 @@ PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
     "Look": [table, runs],
-    "Data": [check, embed, suspects],
+    "Data": [check, embed],
 }
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 for panel, functions in PANELS.items():
     for function in functions:
         app.command(cls=Command, rich_help_panel=panel)(function)
+app.add_typer(labels_app, name="labels", rich_help_panel="Labels")
 
 
 def _show_version(wanted: bool) -> None:

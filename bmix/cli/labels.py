@@ -1,62 +1,161 @@
-"""Commands about single labels."""
+"""The commands about single labels: `bmix labels ...`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bmix.cli.command import Command, Commands
 from bmix.cli.options import one_of, whole_number
+
+if TYPE_CHECKING:
+    from bmix.labels.run import LabelledRun
+    from bmix.labels.scored import Scored
 
 VALUES = ("both", "present", "absent")
 _SHOWN = 40
-"""Characters of a cell that the table for people shows."""
+"""Characters of a cell that the table for people shows; of the sentence that says why, three times as many."""
+
+Run = Annotated[
+    str,
+    typer.Option("--run", metavar="RUN", help="a run as bmix runs lists it, or its folder; without it, this folder"),
+]
+Split = Annotated[str, typer.Option(metavar="NAME", help="train, val, test, ...")]
+ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="of this class alone")]
+Value = Annotated[
+    str,
+    typer.Option(
+        metavar="VALUE",
+        parser=one_of(VALUES),
+        autocompletion=lambda: list(VALUES),
+        help="present: perhaps wrong labels; absent: perhaps missing ones; both",
+    ),
+]
 
 
-def suspects(
+def show(run: Run = "", split: Split = "train") -> None:
+    """Say what the order of doubted labels is worth: how many are wrong, and how many to look at to find them.
+
+    Example: bmix labels show --run my-run
+    """
+    from bmix.evaluation.cautions import learnt_by_heart
+    from bmix.labels.worth import estimated_worth, measured_worth, warnings
+    from bmix.support.readers import Made
+
+    opened, scored = _scored(run, split)
+    judge = {"audit": "by the audit, out of fold", "network": "by the trained network"}[scored.judged_by]
+    print(f"{len(scored.frame):,} labels of split {split}, judged {judge}\n")
+    true_NK = opened.true(split)
+    if true_NK is not None:
+        _print_measured(measured_worth(scored, true_NK, opened.classes))
+    estimate = estimated_worth(scored)
+    if len(estimate):
+        _print_estimate(estimate)
+    history = ""
+    if scored.judged_by == "network" and (opened.folder / "history.csv").is_file():
+        from bmix.evaluation.inputs import HISTORY
+        from bmix.support.readers import read_table
+
+        history = learnt_by_heart(read_table(opened.folder / "history.csv", HISTORY, Made.by_stage("", "train")))
+    for sentence in warnings(scored, history):
+        print(f"warning: {sentence}")
+
+
+def worst(
     count: Annotated[
         int, typer.Option("-n", "--count", metavar="N", parser=whole_number(1), help="how many labels")
     ] = 24,
-    split: Annotated[str, typer.Option(metavar="NAME", help="train, val, test, ...")] = "train",
-    class_name: Annotated[str, typer.Option("--class", metavar="NAME", help="of this class alone")] = "",
-    value: Annotated[
-        str,
-        typer.Option(
-            metavar="VALUE",
-            parser=one_of(VALUES),
-            autocompletion=lambda: list(VALUES),
-            help="present: perhaps wrong labels; absent: perhaps missing ones; both",
-        ),
-    ] = "both",
+    split: Split = "train",
+    class_name: ClassName = "",
+    value: Value = "both",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write them as CSV too, as many as -n says")
     ] = None,
+    run: Run = "",
 ) -> None:
-    """List the labels that are likeliest to be wrong, as the stage audit judged them, the likeliest first.
+    """List the labels that are likeliest to be wrong, the likeliest first, with what they should be and why.
 
-    Example: bmix suspects -n 50 --class cat --output to-review.csv
+    Example: bmix labels worst -n 50 --class cat --output to-review.csv
     """
-    from bmix.audit.suspects import suspects as find
-    from bmix.data.manifest import read_manifest
+    from bmix.labels.worst import NAMES, worst_labels
     from bmix.pipeline.checks import check_output
     from bmix.support.spreadsheet import write_named_csv
 
     if output:
         check_output(output)
-    found = find(Path("data/audit"), read_manifest(Path("data/prepared")), count, split, class_name, value)
-    shown = found.drop(columns="quality")
+    opened, scored = _scored(run, split)
+    found = worst_labels(opened, scored, count, class_name, value)
+    named: dict[str, Callable[..., str]] = dict.fromkeys(NAMES, _cut) | {"why": lambda cell: _cut(cell, 3 * _SHOWN)}
+    shown = found.drop(columns=["quality", *(["file"] if opened.image_root is None else [])])
     print(
         shown.to_string(
             index=False,
-            formatters={"p_wrong": "{:.3f}".format, **dict.fromkeys(("id", "file", "class", "labels"), _cut)},
+            formatters={"p_wrong": "{:.3f}".format, **{name: how for name, how in named.items() if name in shown}},
         )
     )
     if output:
-        write_named_csv(output, found, ("id", "file", "class", "labels"))
+        write_named_csv(output, found.assign(answer=""), NAMES)
         print(f"{len(found)} labels written to {output}")
 
 
-def _cut(cell: Any) -> str:
+LABELS: list[Callable[..., int | None]] = [show, worst]
+labels_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
+for function in LABELS:
+    labels_app.command(cls=Command, rich_help_panel="Commands")(function)
+
+
+@labels_app.callback(invoke_without_command=True)
+def labels(ctx: typer.Context) -> None:
+    """Look at single labels: which are likely wrong, why, what they should be; review, mend and export them."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def _scored(run: str, split: str) -> tuple[LabelledRun, Scored]:
+    from bmix.labels.run import LabelledRun, find_run
+    from bmix.labels.scored import read_scored
+
+    opened = LabelledRun.open(find_run(run))
+    return opened, read_scored(opened, split)
+
+
+def _print_measured(worth: dict[str, Any]) -> None:
+    wrong = worth["wrong"]
+    print(f"The truth is known: {wrong:,} of them are wrong.")
+    for count, precision in worth["precision"].items():
+        if precision is not None:
+            print(f"  of the first {count:>4} looked at {100 * precision:5.1f} % are wrong")
+    curve = worth["curve"]
+    if wrong:
+        print(f"  for nine tenths of the wrong ones: the first {curve.looks_for(0.9):,}\n")
+
+
+def _print_estimate(estimate: Any) -> None:
+    from bmix.pipeline.table import aligned
+
+    def interval(row: Any, name: str, known: bool = True) -> str:
+        if not known or row[name] != row[name]:
+            return "unknown"
+        return f"{row[name]:.0f} ({row[f'{name}_low']:.0f} to {row[f'{name}_high']:.0f})"
+
+    print("Estimated: how many labels are wrong, and how many to look at, from the top, to find nine tenths of them")
+    for given, title in ((1, "given, perhaps wrong"), (0, "not given, perhaps missing")):
+        rows = estimate[estimate["given"] == given]
+        body = [
+            [_cut(row["class"]), f"{row['labels']:,}", interval(row, "wrong", row["judged"]), interval(row, "looks")]
+            for row in rows.to_dict("records")
+        ]
+        total = rows[rows["judged"]]
+        sums = [f"{total[f'wrong{end}'].sum():.0f}" for end in ("", "_low", "_high")]
+        body.append(["all", f"{rows['labels'].sum():,}", f"{sums[0]} ({sums[1]} to {sums[2]})", ""])
+        head = [title, "labels", "wrong (95 %)" if given else "missing (95 %)", "to look at"]
+        print(f"\n{aligned([head, *body], lambda column: column > 0)}\n")
+
+
+def _cut(cell: Any, longest: int = _SHOWN) -> str:
     text = " ".join(str(cell).split())
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
 TRUE = "true"
 """A further column, of lists of names, where the source itself knows what is true."""
+REVIEWED = "reviewed"
+"""A further column, of lists of names, where people looked at labels: those classes are as they were answered."""
+FURTHER = [TRUE, REVIEWED]
 SPLIT_NAMES = ["train", "val", "test", "unlabelled"]
 SPLIT_PATTERN = re.compile(r"train|val|test(-[a-z0-9-]+)?|unlabelled")
 FEATURES_FILE = "features.npy"
 """The path of every row where a data set holds features: (N, V, D), the rows in manifest order."""
 
 MANIFEST_COLUMNS = {
-    name: Column("texts" if name in ("labels", "ignore", TRUE) else "text") for name in (*COLUMNS, TRUE)
+    name: Column("texts" if name in ("labels", "ignore", *FURTHER) else "text") for name in (*COLUMNS, *FURTHER)
 }
 _MADE = Made.by_stage("the manifest that the stage prepare writes", "prepare")
 
@@ -38,9 +41,9 @@ class Manifest:
     """All images of a data set with their labels.
 
     frame: a row per image with the columns of COLUMNS: `id`, `path` (below the image root), `split`, `labels` and
-    `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified); and TRUE where
-    the source knows which labels are true. Where its index is named `origin`, it says where each row was read, for
-    error messages.
+    `ignore` (lists of class names), `digest` (16 hex digits; empty before the images were verified); TRUE where the
+    source knows which labels are true; and REVIEWED where people looked at some. Where its index is named `origin`, it
+    says where each row was read, for error messages.
     classes: the class names in column order. notes: what the source decided by itself, for the facts.
     classes_listed: whether somebody listed the names of the classes, so that odd ones are meant. Neither of the two is
     stored in the manifest's files.
@@ -78,6 +81,15 @@ class Manifest:
     def ignored_if_any(self, split: str) -> np.ndarray | None:
         """As `ignored`; None, without making a matrix, where there is no such cell, as in most data sets."""
         return self.ignored(split) if self.rows(split)["ignore"].map(len).any() else None
+
+    def reviewed_if_any(self, split: str) -> np.ndarray | None:
+        """The cells of one split that people looked at, bool (N, K); None, without making a matrix, if there is none.
+
+        They are right as they are given, present or absent.
+        """
+        if REVIEWED not in self.frame or not self.rows(split)[REVIEWED].map(len).any():
+            return None
+        return label_matrix(self.rows(split)[REVIEWED], self.classes).astype(bool)
 
     def splits(self) -> list[str]:
         """The names of the splits that hold an image: train, val, tests, unlabelled."""
@@ -140,7 +152,7 @@ def label_lists(labels_NK: np.ndarray, classes: list[str]) -> list[list[str]]:
 def read_manifest(folder: Path) -> Manifest:
     """Read `manifest.parquet` and `classes.json`; InputError if they are missing, damaged or not a manifest's."""
     path = folder / "manifest.parquet"
-    frame = read_table(path, MANIFEST_COLUMNS, _MADE, optional=[TRUE])
+    frame = read_table(path, MANIFEST_COLUMNS, _MADE, optional=FURTHER)
     classes = read_json_file(folder / "classes.json", _MADE)
     if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
         _MADE.refuse(folder / "classes.json", "is not a list of names")
@@ -156,15 +168,20 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.parquet` and `classes.json`; equal manifests give equal bytes."""
-    columns = [*COLUMNS, TRUE] if TRUE in manifest.frame else COLUMNS
+    columns = manifest_columns(manifest.frame)
     schema = text_schema(columns, set(_lists_of(manifest.frame)))
     write_parquet(folder / "manifest.parquet", manifest.frame[columns], schema)
     write_json(folder / "classes.json", manifest.classes)
 
 
+def manifest_columns(frame: pd.DataFrame) -> list[str]:
+    """COLUMNS, and those of FURTHER that a frame has."""
+    return [*COLUMNS, *(column for column in FURTHER if column in frame)]
+
+
 def _lists_of(frame: pd.DataFrame) -> list[str]:
     """The columns that hold lists of class names."""
-    return [column for column in ("labels", "ignore", TRUE) if column in frame]
+    return [column for column in ("labels", "ignore", *FURTHER) if column in frame]
 
 
 def text_schema(columns: Iterable[str], lists: set[str]) -> pyarrow.Schema:

@@ -74,7 +74,7 @@ def read_run(folder: Path, classes: list[str]) -> tuple[TrainingTables, pd.DataF
     history = _of_epochs(folder / "history.csv", HISTORY)
     record = TrainingTables(
         history=history,
-        mixtures=_read_mixtures(folder / "mixtures.parquet", classes),
+        mixtures=read_mixtures(folder / "mixtures.parquet", classes),
         sampler=_of_epochs(folder / "sampler.csv", SAMPLER, len(history)),
         managed=summary["managed"],
         epsilon=summary["epsilon"],
@@ -93,8 +93,8 @@ def _of_epochs(path: Path, columns: dict[str, Column], epochs: int | None = None
     return table
 
 
-def _read_mixtures(path: Path, classes: list[str]) -> pd.DataFrame:
-    """mixtures.parquet: empty, or with a row for each class and given value in its last epoch."""
+def read_mixtures(path: Path, classes: list[str]) -> pd.DataFrame:
+    """mixtures.parquet: empty, or with a row for each class and given value in its last epoch; InputError else."""
     table = read_table(path, MIXTURES, _MADE)
     last = table[table["epoch"] == table["epoch"].max()] if len(table) else table
     found = list(zip(last["class"], last["given"], strict=True))

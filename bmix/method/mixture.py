@@ -64,6 +64,18 @@ class LossMixtures:
             p_clean[label, of_class] = torch.sigmoid((square * x + slope) * x + constant).float()
         return p_clean_NK
 
+    @torch.no_grad()
+    def clean_log_odds(self, losses_NK: Tensor, given_NK: Tensor) -> Tensor:
+        """The log-odds of p_G, float64 (N, K), which do not saturate; infinite where the mixture is degenerate.
+
+        losses_NK: float64. given_NK: bool.
+        """
+        centre, constant, slope, square = (
+            torch.where(given_NK, each[1], each[0]).to(losses_NK.device) for each in self._log_odds()
+        )
+        x = losses_NK - centre
+        return (square * x + slope) * x + constant
+
     def _log_odds(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The log-odds of component 0 as a parabola about its mean: mean_0, constant, slope and square, each (2, K)."""
         (mean_0, mean_1), (variance_0, variance_1) = self.means.unbind(-1), self.variances.unbind(-1)

@@ -11,9 +11,11 @@ import pytest
 import bmix
 from bmix.cli.app import PANELS
 from bmix.cli.command import spread
+from bmix.cli.labels import LABELS
 from tests.helpers.tiny import REPOSITORY
 
 COMMANDS = [function.__name__ for functions in PANELS.values() for function in functions]
+OF_LABELS = [f"labels {function.__name__}" for function in LABELS]
 Answer = Callable[..., tuple[int, str]]
 
 
@@ -42,18 +44,21 @@ def test_help_shows_every_command_below_its_panel(answer: Answer) -> None:
         ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_LABELS])
 def test_every_command_shows_an_example(command: str, answer: Answer) -> None:
-    status, shown = answer(command, "--help")
+    status, shown = answer(*command.split(), "--help")
     assert status == 0
     assert f"Usage: bmix {command} [OPTIONS]" in shown
     assert f"Example: bmix {command}" in shown
 
 
-def test_without_a_command_the_help_is_shown(answer: Answer) -> None:
-    status, shown = answer()
+@pytest.mark.parametrize("group", ["", "labels"])
+def test_without_a_command_the_help_is_shown(group: str, answer: Answer) -> None:
+    status, shown = answer(*group.split())
     assert status == 2
-    assert "Usage: bmix [OPTIONS] COMMAND" in shown
+    assert f"Usage: bmix {group} [OPTIONS] COMMAND".replace("  ", " ") in shown
+    for command in OF_LABELS if group else ["labels", *COMMANDS]:
+        assert f"\n  {command.removeprefix('labels ')} " in shown
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,7 @@ def test_without_a_command_the_help_is_shown(answer: Answer) -> None:
     [
         (["rpro"], 'bmix: there is no command rpro\n  expected: one of repro, .*Did you mean "repro"'),
         (["repro", "--sett", "a=1"], 'bmix repro: there is no option --sett\n  expected: .*Did you mean "--set"'),
+        (["labels", "worts"], 'bmix labels: there is no command worts\n  expected: one of .*Did you mean "worst"'),
         (["--versio"], 'bmix: there is no option --versio\n.*Did you mean "--version"'),
         (["repro", "--set"], "bmix repro --set: a value is missing\n  expected: KEY=VALUE"),
         (["repro", "--set", "--set", "a=1"], "bmix repro --set: a value is missing"),
