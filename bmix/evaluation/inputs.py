@@ -53,6 +53,7 @@ VERDICT_COLUMNS = {
     "class": Column("text"),
     "given": Column("whole", 0, 1),
     "p_clean": Column("number", 0, 1),
+    "log_odds": Column("number"),
     "verdict": Column("text", among=tuple(VERDICTS)),
     "label": Column("whole", 0, 1),
     "weight": Column("number", 0, 1),

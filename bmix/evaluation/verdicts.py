@@ -24,9 +24,10 @@ AMONG = {"all": slice(None), "positives": slice(1, 2), "negatives": slice(0, 1)}
 class LabelVerdicts:
     """The closing verdict on every label of the training set, (N, K) each, rows as in `ids`, columns as in `classes`.
 
-    given, refined: bool. verdict: uint8, 0 clean, 1 relabelled, 2 ambiguous. p_clean: float64, NaN where
-    verdicts.parquet has no row: a clean given negative, of which only p_clean > 0.5 is known. ignored: bool, the cells
-    that are neither present nor absent, which no table or score below counts; None for none.
+    given, refined: bool. verdict: uint8, 0 clean, 1 relabelled, 2 ambiguous. p_clean: float64, and log_odds, its
+    log-odds, which do not saturate: NaN where verdicts.parquet has no row, a clean given negative, of which only
+    p_clean > 0.5 is known. ignored: bool, the cells that are neither present nor absent, which no table or score below
+    counts; None for none.
     """
 
     ids: list[str]
@@ -35,6 +36,7 @@ class LabelVerdicts:
     refined_NK: np.ndarray
     verdict_NK: np.ndarray
     p_clean_NK: np.ndarray
+    log_odds_NK: np.ndarray
     ignored_NK: np.ndarray | None = None
 
     @property
@@ -78,10 +80,10 @@ def place_verdicts(
         row, column = np.argwhere(given_NK & (covered_NK == 0))[0]
         raise _contradiction(where, f'no row for the given positive id "{ids[row]}", class "{classes[column]}"')
     refined_NK, verdict_NK = given_NK.copy(), np.zeros(given_NK.shape, np.uint8)
-    p_clean_NK = np.full(given_NK.shape, np.nan)
+    p_clean_NK, log_odds_NK = np.full((2, *given_NK.shape), np.nan)
     refined_NK[rows, columns], verdict_NK[rows, columns] = refined, codes
-    p_clean_NK[rows, columns] = verdicts["p_clean"]
-    return LabelVerdicts(ids, classes, given_NK, refined_NK, verdict_NK, p_clean_NK, ignored_NK)
+    p_clean_NK[rows, columns], log_odds_NK[rows, columns] = verdicts["p_clean"], verdicts["log_odds"]
+    return LabelVerdicts(ids, classes, given_NK, refined_NK, verdict_NK, p_clean_NK, log_odds_NK, ignored_NK)
 
 
 def count_labels(labels: LabelVerdicts, true_NK: np.ndarray) -> np.ndarray:
@@ -140,12 +142,13 @@ def repair_scores(counts: np.ndarray) -> pd.DataFrame:
 
 
 def ranking_scores(labels: LabelVerdicts, true_NK: np.ndarray) -> dict[str, float]:
-    """How well 1 - p_clean ranks the wrong given positives above the right ones: `average_precision`, `roc_auc`.
+    """How well the log-odds of p_clean rank the wrong given positives below the right ones: `average_precision`,
+    `roc_auc`.
 
-    Given positives only, since every one of them has a p_clean in verdicts.parquet, and clean negatives have none. NaN
+    Given positives only, since every one of them has a row in verdicts.parquet, and clean negatives have none. NaN
     where no given positive is wrong (both), or all are (roc_auc).
     """
-    doubt = 1 - labels.p_clean_NK[labels.given_NK]
+    doubt = -labels.log_odds_NK[labels.given_NK]
     wrong = ~np.asarray(true_NK).astype(bool)[labels.given_NK]
     right_doubt = np.sort(doubt[~wrong])
     below, not_above = (np.searchsorted(right_doubt, doubt[wrong], side=side) for side in ("left", "right"))
@@ -201,9 +204,9 @@ def verdict_shares(labels: LabelVerdicts) -> pd.DataFrame:
 
 
 def suspects(labels: LabelVerdicts, given: int, limit: int, true_NK: np.ndarray | None = None) -> pd.DataFrame:
-    """The labels of one given value that are called wrong, the smallest p_clean first, at most `limit`.
+    """The labels of one given value that are called wrong, the smallest log-odds first, at most `limit`.
 
-    Among equal p_clean the re-labelled come first, then the order of images and classes. Of the negatives only those
+    Among equal ones the re-labelled come first, then the order of images and classes. Of the negatives only those
     re-labelled to 1 are listed: labels that seem to be missing. Columns: `row` (of the training set), `id`, `class`,
     `p_clean`, `verdict`, `label` (the refined value), `true` (0/1; <NA> where the truth is unknown).
     """
@@ -212,7 +215,7 @@ def suspects(labels: LabelVerdicts, given: int, limit: int, true_NK: np.ndarray 
         wanted_NK = wanted_NK & ~labels.ignored_NK
     rows, columns = np.nonzero(wanted_NK & (labels.given_NK == bool(given)))
     p_clean, verdict = labels.p_clean_NK[rows, columns], labels.verdict_NK[rows, columns]
-    order = np.lexsort([columns, rows, verdict, p_clean])[:limit]
+    order = np.lexsort([columns, rows, verdict, labels.log_odds_NK[rows, columns]])[:limit]
     rows, columns = rows[order], columns[order]
     true = [pd.NA] * len(rows) if true_NK is None else np.asarray(true_NK).astype(int)[rows, columns]
     return pd.DataFrame(

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from bmix.method.mixture import LossMixtures
 from bmix.method.refine import CLEAN, VERDICT_NAMES
+
+CERTAIN = 1e6
+"""What stands for infinite log-odds: of a degenerate mixture, and of a rule that gives no probability."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Ledger:
 
     given_NK bool; p_clean_NK float32 in [0, 1]; labels_NK float32 0/1, the refined values; verdict_NK codes of
     bmix.method.refine; weight_NK float32 in [0, 1]; managed: False if no label was examined; mixtures: the closing
-    fit.
+    fit; log_odds_M: float64, of p_clean for the labels of `listed`; None: they are computed from p_clean.
     """
 
     given_NK: Tensor
@@ -30,11 +34,21 @@ class Ledger:
     weight_NK: Tensor
     managed: bool
     mixtures: LossMixtures | None = None
+    log_odds_M: Tensor | None = None
+
+    def listed(self) -> tuple[Tensor, Tensor]:
+        """Image and class of the M rows of `table`: given positives, and labels that are not clean; int64 (M,) each."""
+        image_M, class_M = (self.given_NK | (self.verdict_NK != CLEAN)).nonzero().unbind(1)
+        return image_M, class_M
 
     def table(self, image_ids: Sequence[str], class_names: Sequence[str]) -> pd.DataFrame:
         """A row per given positive and per label that is not clean, in image order, then class order."""
         given, verdict = self.given_NK.cpu().numpy().astype(bool), self.verdict_NK.cpu().numpy()
-        rows, columns = np.nonzero(given | (verdict != CLEAN))
+        image_M, class_M = self.listed()
+        log_odds_M = self.log_odds_M
+        if log_odds_M is None:
+            log_odds_M = torch.logit(self.p_clean_NK[image_M, class_M].double())
+        rows, columns = image_M.cpu().numpy(), class_M.cpu().numpy()
         names = np.array([VERDICT_NAMES[code] for code in sorted(VERDICT_NAMES)])
         return pd.DataFrame(
             {
@@ -42,6 +56,7 @@ class Ledger:
                 "class": np.asarray(class_names, dtype=object)[columns],
                 "given": given[rows, columns].astype(np.int8),
                 "p_clean": self.p_clean_NK.cpu().numpy()[rows, columns],
+                "log_odds": log_odds_M.clamp(-CERTAIN, CERTAIN).cpu().numpy(),
                 "verdict": names[verdict[rows, columns]].astype(object),
                 "label": self.labels_NK.cpu().numpy()[rows, columns].astype(np.int8),
                 "weight": self.weight_NK.cpu().numpy()[rows, columns],

@@ -64,16 +64,17 @@ class LossMixtures:
             p_clean[label, of_class] = torch.sigmoid((square * x + slope) * x + constant).float()
         return p_clean_NK
 
+    @one_thread()
     @torch.no_grad()
-    def clean_log_odds(self, losses_NK: Tensor, given_NK: Tensor) -> Tensor:
-        """The log-odds of p_G, float64 (N, K), which do not saturate; infinite where the mixture is degenerate.
+    def clean_log_odds(self, losses: Tensor, given: Tensor, of_class: Tensor | None = None) -> Tensor:
+        """The log-odds of `clean_probability`, float64, never saturated: to rank by; +inf of a degenerate mixture.
 
-        losses_NK: float64. given_NK: bool.
+        losses: float (N, K), or (M,) of single labels. given: bool or 0/1, of the same shape. of_class: the class of
+        each label, int64 (M,); None of (N, K).
         """
-        centre, constant, slope, square = (
-            torch.where(given_NK, each[1], each[0]).to(losses_NK.device) for each in self._log_odds()
-        )
-        x = losses_NK - centre
+        column = torch.arange(self.degenerate.shape[1], device=given.device) if of_class is None else of_class
+        centre, constant, slope, square = (each[given.long(), column] for each in self._log_odds())
+        x = losses.to(torch.float64) - centre
         return (square * x + slope) * x + constant
 
     def _log_odds(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:

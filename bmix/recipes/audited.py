@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from bmix.method.ledger import Ledger
 from bmix.method.mixing import mix
@@ -94,6 +95,19 @@ class Audited(MixedPairs):
             managed=True,
             mixtures=self.mixtures,
         )
+
+    def log_odds(self, losses_M: Tensor, image_M: Tensor, class_M: Tensor) -> Tensor | None:
+        """Those of p_network · p_audit, computed from logarithms."""
+        if self.mixtures is None:
+            return None
+        given_M = self.given_NK[image_M, class_M]
+        network_M = self.mixtures.clean_log_odds(losses_M, given_M, class_M)
+        learnt_K = self.mixtures.means[1, :, 0] < self.own.learnt
+        log_share_M = logsigmoid(network_M.masked_fill(~learnt_K[class_M], torch.inf))
+        if self.present_NK is not None:
+            present_M = self.present_NK[image_M, class_M].double()
+            log_share_M = log_share_M + torch.where(given_M, present_M, 1 - present_M).log()
+        return log_share_M - torch.log1p(-log_share_M.exp())
 
     def state(self) -> dict[str, Tensor]:
         """The mixtures and what they say of every label."""

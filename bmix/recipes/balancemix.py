@@ -90,6 +90,12 @@ class BalanceMix(MixedPairs):
         labels, verdict, weight = self._refine(everything, confidence_NK)
         return Ledger(self.given_NK, self.p_clean_NK, labels, verdict, weight, managed=True, mixtures=self.mixtures)
 
+    def log_odds(self, losses_M: Tensor, image_M: Tensor, class_M: Tensor) -> Tensor | None:
+        """Those of eq. 8."""
+        if self.mixtures is None:
+            return None
+        return self.mixtures.clean_log_odds(losses_M, self.given_NK[image_M, class_M], class_M)
+
     def state(self) -> dict[str, Tensor]:
         """The sampler's probabilities, the mixtures, and what the last pass said of every label."""
         state = {} if self.probability_N is None else {"probability": self.probability_N}

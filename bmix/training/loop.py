@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -88,17 +89,19 @@ class Trainer:
         if not recipe.needs_pass:
             return recipe.ledger(None)
         views = DrawnViews(self.augment, self.plan.seed, ("closing",))
-        if recipe.passes_views(manage=True):
-            recipe.judge(self._pass(views))
-            return recipe.ledger(None)
-        recipe.judge(self._plain_pass or self._pass(PlainViews()))
-        doubtful_N = recipe.doubtful_rows()
-        if doubtful_N is None:
-            return recipe.ledger(None)
-        rows = doubtful_N.nonzero().squeeze(1)
-        confidence_NK = torch.full(recipe.given_NK.shape, 0.5, device=self.engine.device)
-        confidence_NK[rows] = confidence(self.engine, self.images, views, rows)
-        return recipe.ledger(confidence_NK)
+        seen = recipe.passes_views(manage=True)
+        closing = self._pass(views) if seen else self._plain_pass or self._pass(PlainViews())
+        recipe.judge(closing)
+        doubtful_N = None if seen else recipe.doubtful_rows()
+        confidence_NK = None
+        if doubtful_N is not None:
+            rows = doubtful_N.nonzero().squeeze(1)
+            confidence_NK = torch.full(recipe.given_NK.shape, 0.5, device=self.engine.device)
+            confidence_NK[rows] = confidence(self.engine, self.images, views, rows)
+        ledger = recipe.ledger(confidence_NK)
+        image_M, class_M = ledger.listed()
+        log_odds_M = recipe.log_odds(closing.losses_NK[image_M, class_M], image_M, class_M)
+        return replace(ledger, log_odds_M=log_odds_M)
 
     def _steps(self, epoch: int) -> EpochSteps:
         plan = self.plan

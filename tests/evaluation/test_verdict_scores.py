@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from bmix.evaluation import verdicts as scores
@@ -27,7 +28,8 @@ def make(seed: int) -> tuple[LabelVerdicts, np.ndarray]:
     refined = np.where(verdict == 1, rng.random(shape) < 0.5, given_NK)
     p_clean = np.where(verdict == 0, rng.choice([0.6, 0.8, 1.0], shape), rng.choice([0.0, 0.1, 0.4], shape))
     p_clean[(verdict == 0) & ~given_NK] = np.nan
-    return LabelVerdicts([f"i{n}" for n in range(IMAGES)], CLASSES, given_NK, refined, verdict, p_clean), true
+    ids, log_odds = [f"i{n}" for n in range(IMAGES)], np.clip(logit(p_clean), -1e6, 1e6)
+    return LabelVerdicts(ids, CLASSES, given_NK, refined, verdict, p_clean, log_odds), true
 
 
 def as_rows(labels: LabelVerdicts) -> pd.DataFrame:
@@ -37,6 +39,7 @@ def as_rows(labels: LabelVerdicts) -> pd.DataFrame:
             labels.classes[k],
             int(labels.given_NK[n, k]),
             labels.p_clean_NK[n, k],
+            labels.log_odds_NK[n, k],
             scores.VERDICTS[labels.verdict_NK[n, k]],
             int(labels.refined_NK[n, k]),
             1.0,
@@ -44,7 +47,7 @@ def as_rows(labels: LabelVerdicts) -> pd.DataFrame:
         for n, k in product(range(IMAGES), range(len(CLASSES)))
         if labels.given_NK[n, k] or labels.verdict_NK[n, k] != 0
     ]
-    return pd.DataFrame(rows, columns=["id", "class", "given", "p_clean", "verdict", "label", "weight"])
+    return pd.DataFrame(rows, columns=["id", "class", "given", "p_clean", "log_odds", "verdict", "label", "weight"])
 
 
 def cells(labels: LabelVerdicts, true: np.ndarray, among: str) -> list[tuple[int, int]]:
@@ -223,3 +226,16 @@ def test_suspects_are_the_least_clean_that_are_called_wrong() -> None:
     assert len(missing) == (labels.refined_NK & ~labels.given_NK).sum()
     assert (missing["label"] == 1).all()
     assert missing["true"].isna().all()
+
+
+def test_the_order_does_not_saturate() -> None:
+    labels, true = make(8)
+    doubt = np.random.default_rng(0).normal(size=true.shape)
+    sure = replace(labels, p_clean_NK=np.zeros(true.shape), log_odds_NK=-700 - doubt)
+    wrong = ~true[labels.given_NK]
+    expected = roc_auc_score(wrong, doubt[labels.given_NK])
+    assert scores.ranking_scores(sure, true)["roc_auc"] == pytest.approx(expected)
+    listed = scores.suspects(sure, given=1, limit=5)
+    called = sure.called_wrong & sure.given_NK
+    of_listed = [doubt[row.row, CLASSES.index(row[3])] for row in listed.itertuples()]
+    assert of_listed == sorted(doubt[called], reverse=True)[:5]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.special import logit
 
 from bmix.evaluation.results import Evaluation, TrainingTables, evaluate
 from bmix.evaluation.verdicts import place_verdicts
@@ -53,6 +54,7 @@ def make_example(
             "class": np.array(names, dtype=object)[columns],
             "given": given[rows, columns].astype(np.int8),
             "p_clean": verdicts["p_clean"][rows, columns].astype(np.float32),
+            "log_odds": np.clip(logit(verdicts["p_clean"][rows, columns]), -1e6, 1e6),
             "verdict": np.array(["clean", "relabelled", "ambiguous"], dtype=object)[verdicts["verdict"][rows, columns]],
             "label": verdicts["label"][rows, columns].astype(np.int8),
             "weight": np.where(verdicts["verdict"] == 2, verdicts["p_clean"], 1)[rows, columns].astype(np.float32),

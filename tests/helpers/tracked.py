@@ -125,6 +125,7 @@ def _write_training(folder: Path, version: int) -> None:
         "class": "ant",
         "given": 1,
         "p_clean": 0.2,
+        "log_odds": -1.386,
         "verdict": "ambiguous",
         "label": 1,
         "weight": 0.2,

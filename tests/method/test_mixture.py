@@ -102,6 +102,23 @@ def test_clean_probability_is_the_posterior_of_the_smaller_mean() -> None:
             )
 
 
+def test_log_odds_are_those_of_the_probability_and_do_not_saturate() -> None:
+    losses_NK, given_NK = random_problem()
+    mixtures = fit_loss_mixtures(losses_NK, given_NK)
+    image_M, class_M = given_NK.bool().nonzero().unbind(1)
+    odds_M = mixtures.clean_log_odds(losses_NK[image_M, class_M], given_NK[image_M, class_M], class_M)
+    for row in range(0, len(image_M), 5):
+        at = (1, int(class_M[row]))
+        parameters = [each[at].tolist() for each in (mixtures.means, mixtures.variances, mixtures.weights)]
+        first, second = log_densities(losses_NK[image_M[row], class_M[row]].item(), *parameters)
+        assert odds_M[row].item() == pytest.approx(first - second, rel=1e-9, abs=1e-9)
+    probability_M = mixtures.clean_probability(losses_NK, given_NK)[image_M, class_M]
+    torch.testing.assert_close(odds_M.sigmoid().float(), probability_M)
+    far = mixtures.clean_log_odds(torch.tensor([50.0, 51.0]), torch.ones(2), torch.zeros(2, dtype=torch.int64))
+    assert torch.isfinite(far).all()
+    assert far[0] != far[1]
+
+
 def test_clean_probability_holds_in_the_tails() -> None:
     one = torch.ones(2, 1, 2, dtype=torch.float64)
     mixtures = LossMixtures(

@@ -147,6 +147,10 @@ class Recipe:
         clean = torch.zeros_like(self.given_NK, dtype=torch.uint8)
         return Ledger(self.given_NK, ones, self.given_NK.float(), clean, ones, managed=False)
 
+    def log_odds(self, losses_M: Tensor, image_M: Tensor, class_M: Tensor) -> Tensor | None:
+        """The log-odds of p_clean for M labels, float64 (M,), from their closing losses; None: p_clean tells them."""
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch needs and that cannot be derived."""
         return {}
