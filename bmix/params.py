@@ -39,6 +39,15 @@ def one_of(names: Iterable[str], fits: Callable[[str], bool] | None = None) -> A
     return AfterValidator(check)
 
 
+def _cut(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or value < 1):
+        raise PydanticCustomError("cut", "auto, or a whole number from 1")
+    return value
+
+
+Cut = Annotated[Any, AfterValidator(_cut)]
+
+
 def _is_held_out(split: str) -> bool:
     return re.fullmatch(r"val|test(-[a-z0-9-]+)?", split) is not None
 
@@ -207,13 +216,20 @@ class EvaluateParams(Section):
     split: Annotated[str, one_of(["val", "test", "test-NAME"], _is_held_out)] = Field(
         description="the split whose mAP is the result; NAME: small letters, digits and dashes"
     )
-    many: int = Field(ge=1, description="many-shot: at least this many training positives")
-    medium: int = Field(ge=1, description="medium-shot: at least this many, fewer than many")
+    many: Cut = Field(
+        description="many-shot: at least this many training positives; auto: a third of the classes in each group"
+    )
+    medium: Cut = Field(description="medium-shot: at least this many, fewer than many; auto, as many is")
     curve_points: int = Field(ge=10, le=10_000, description="points kept of each precision-recall curve")
 
     @model_validator(mode="after")
     def _groups_in_order(self) -> EvaluateParams:
-        if self.medium >= self.many:
+        if isinstance(self.many, str) or isinstance(self.medium, str):
+            if self.many != self.medium:
+                raise ValueError(
+                    f"many is {self.many} and medium is {self.medium}; give both as numbers, or both as auto"
+                )
+        elif self.medium >= self.many:
             raise ValueError(f"medium {self.medium} is not below many {self.many}")
         return self
 

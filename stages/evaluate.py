@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from bmix import load_model
+from bmix.data.groups import group_cuts
 from bmix.data.manifest import holds_features, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.evaluation.cautions import cautions
@@ -44,13 +45,14 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
     record, verdicts = read_run(Path(), manifest.classes)
     classifier = load_model(MODEL).to("cuda" if torch.cuda.is_available() else "cpu")
+    positives_K = manifest.labels("train").sum(axis=0, dtype=int)
     evaluation = evaluate(
         predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),
-        train_positives=manifest.labels("train").sum(axis=0, dtype=int),
+        train_positives=positives_K,
         labels=place_verdicts(verdicts, ids, manifest.classes, given_NK, manifest.ignored_if_any("train")),
         true_NK=true_NK,
         record=record,
-        thresholds=(params.evaluate.many, params.evaluate.medium),
+        thresholds=group_cuts(positives_K, params.evaluate.many, params.evaluate.medium),
         curve_points=params.evaluate.curve_points,
     )
     pictures = [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bmix.data.groups import group_cuts
 from bmix.data.manifest import write_manifest
 from bmix.figures.class_frequencies import class_frequencies
 from bmix.params import load_params
@@ -24,7 +25,8 @@ def main() -> None:
         memo = project_root() / ".bmix" / "image-digests.npz"
         manifest, reading = examine(params.data, folder / "images", memo)
         print(reading, flush=True)
-        summary = facts(manifest, params.evaluate.many, params.evaluate.medium)
+        positives_K = manifest.labels("train").sum(axis=0, dtype=int)
+        summary = facts(manifest, *group_cuts(positives_K, params.evaluate.many, params.evaluate.medium))
         write_manifest(manifest, folder)
         write_json(folder / "facts.json", summary)
         class_frequencies(summary, folder / "classes.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bmix.data.groups import AUTO, group_cuts
 from bmix.evaluation.results import Evaluation
 from bmix.support.errors import quoted
 
@@ -78,10 +79,10 @@ def empty_groups(positives_K: np.ndarray, groups_K: np.ndarray, thresholds: tupl
     """Whether all classes are few-shot by the thresholds; cuts by thirds of the classes are suggested."""
     if (groups_K != "few").any() or len(positives_K) < 3:
         return ""
-    many, medium = (round(float(np.quantile(positives_K, share))) for share in (2 / 3, 1 / 3))
-    if not 1 <= medium < many:
+    many, medium = group_cuts(positives_K, AUTO, AUTO)
+    if many > max(positives_K):
         return ""
     return (
-        f"No class has {thresholds[1]:,} training positives: all are few-shot. "
-        f"For groups of a third each: evaluate.many={many} evaluate.medium={medium}."
+        f"No class has {thresholds[1]:,} training positives: all are few-shot. For groups of a third each: "
+        f"evaluate.many=auto evaluate.medium=auto, which are {many} and {medium} here."
     )

@@ -52,8 +52,8 @@ def test_groups_of_a_third_each_are_suggested() -> None:
     positives = np.array([90, 60, 30, 20, 12, 6])
     told = empty_groups(positives, np.array(["few"] * 6), (1000, 200))
     assert told == (
-        "No class has 200 training positives: all are few-shot. "
-        "For groups of a third each: evaluate.many=40 evaluate.medium=17."
+        "No class has 200 training positives: all are few-shot. For groups of a third each: "
+        "evaluate.many=auto evaluate.medium=auto, which are 40 and 17 here."
     )
     assert empty_groups(positives, np.array(["medium"] + ["few"] * 5), (1000, 90)) == ""
     assert empty_groups(np.full(6, 5), np.array(["few"] * 6), (1000, 200)) == ""

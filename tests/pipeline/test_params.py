@@ -102,6 +102,14 @@ def test_values_must_fit_together(content: dict[str, Any]) -> None:
     content["training"]["warmup_epochs"] = 1
     content["evaluate"]["medium"] = content["evaluate"]["many"]
     assert "medium 1000 is not below many 1000" in refused(content).found
+    content["evaluate"]["medium"] = "auto"
+    assert "many is 1000 and medium is auto" in refused(content).found
+    content["evaluate"]["many"] = "auto"
+    assert parse_params(content).evaluate.many == "auto"
+    content["evaluate"]["many"] = 0
+    assert refused(content).found == "evaluate.many is 0"
+    content["evaluate"]["many"] = "most"
+    assert "auto, or a whole number from 1" in refused(content).expected
 
 
 @pytest.mark.parametrize(
