@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bmix.audit.labels import LabelAudit
     from bmix.models.store import Classifier
 
 __version__ = "0.1.0"
-__all__ = ["load_model"]
+__all__ = ["audit_labels", "load_model"]
 
 
 def load_model(folder: str | Path) -> Classifier:
@@ -21,3 +22,15 @@ def load_model(folder: str | Path) -> Classifier:
     from bmix.models.store import load_classifier
 
     return load_classifier(Path(folder))
+
+
+def audit_labels(
+    features: Any, given: Any, folds: int = 5, seed: int = 0, class_names: list[str] | None = None
+) -> LabelAudit:
+    """Which of the given labels (N, K) are wrong, by models on the features (N, D) that never saw them.
+
+    What is taken, given back and refused: `bmix.audit.arrays.audit_labels`.
+    """
+    from bmix.audit.arrays import audit_labels as judged
+
+    return judged(features, given, folds, seed, class_names)

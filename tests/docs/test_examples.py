@@ -13,6 +13,7 @@ from tests.helpers.tiny import REPOSITORY
 
 PUBLIC = [
     "bmix.load_model",
+    "bmix.audit_labels",
     "bmix.noise.inject",
     "bmix.method.mixture.fit_loss_mixtures",
     "bmix.method.sampling.class_confidence",
