@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from bmix.method.ledger import Ledger
 from bmix.method.mixing import mix
@@ -30,16 +29,24 @@ class AuditedSettings:
 
 
 class Audited(MixedPairs):
-    """Mixup in which every given label keeps its value and weighs p_network · p_audit, each side by itself.
+    """Mixup in which every given label keeps its value and weighs what is believed of it, each side by itself.
 
-    p_audit: what the stage audit says of the given value; 1 where nothing was audited, and of a class that it cannot
-    judge. p_network: eq. 8, once the warm-up is over; 1 of a class that the network has not learnt.
+    p_audit: what the stage audit says of the given value. p_network: eq. 8, once the warm-up is over; 1 of a class that
+    the network has not learnt. A label weighs p_audit · (p_audit + (1 - p_audit) · p_network): the network's doubts
+    count in the measure in which the audit is unsure. Where nothing was audited, and of a class that the audit cannot
+    judge, it weighs p_network, before the end of warm-up 1.
     """
 
     Settings = AuditedSettings
     uses_audit = True
     needs_pass = True
     p_clean_NK: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Of a class that it cannot judge, the audit repeats the given labels.
+        if self.present_NK is not None:
+            self.judged_K = (self.present_NK != self.given_NK.float()).any(dim=0)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""
@@ -56,13 +63,14 @@ class Audited(MixedPairs):
         return StepResult(loss, None if self.p_clean_NK is None else _verdict(weights[0]))
 
     def weight(self, rows_B: Tensor) -> Tensor:
-        """What the given labels of images count for, float32 (B, K) in [0, 1]."""
+        """What the given labels of images count for, float32 (B, K) in [0, 1]: see the class."""
+        given_BK = self.given_NK[rows_B]
+        network_BK = None if self.p_clean_NK is None else self.p_clean_NK[rows_B]
         if self.present_NK is None:
-            weight = torch.ones(len(rows_B), self.given_NK.shape[1], device=self.given_NK.device)
-        else:
-            present_BK = self.present_NK[rows_B]
-            weight = torch.where(self.given_NK[rows_B], present_BK, 1 - present_BK)
-        return weight if self.p_clean_NK is None else weight * self.p_clean_NK[rows_B]
+            return torch.ones_like(given_BK, dtype=torch.float32) if network_BK is None else network_BK
+        present_BK = self.present_NK[rows_B]
+        audit_BK = torch.where(given_BK, present_BK, 1 - present_BK)
+        return audit_BK if network_BK is None else believed(audit_BK, network_BK, self.judged_K)
 
     def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """From the last warm-up epoch on, the mixtures of eq. 6-8."""
@@ -76,8 +84,7 @@ class Audited(MixedPairs):
         )
         p_clean_NK = self.mixtures.clean_probability(closing.losses_NK, self.given_NK)
         # A class whose clean component is still far off would have its right labels called wrong.
-        learnt_K = self.mixtures.means[1, :, 0] < self.own.learnt
-        self.p_clean_NK = torch.where(learnt_K, p_clean_NK, torch.ones_like(p_clean_NK))
+        self.p_clean_NK = torch.where(self._learnt(), p_clean_NK, torch.ones_like(p_clean_NK))
         self.managing = True
 
     def ledger(self, confidence_NK: Tensor | None) -> Ledger:
@@ -97,17 +104,22 @@ class Audited(MixedPairs):
         )
 
     def log_odds(self, losses_M: Tensor, image_M: Tensor, class_M: Tensor) -> Tensor | None:
-        """Those of p_network · p_audit, computed from logarithms."""
+        """Those of the weight; of a class that only the network judges, those of eq. 8, which do not saturate."""
         if self.mixtures is None:
             return None
         given_M = self.given_NK[image_M, class_M]
         network_M = self.mixtures.clean_log_odds(losses_M, given_M, class_M)
-        learnt_K = self.mixtures.means[1, :, 0] < self.own.learnt
-        log_share_M = logsigmoid(network_M.masked_fill(~learnt_K[class_M], torch.inf))
-        if self.present_NK is not None:
-            present_M = self.present_NK[image_M, class_M].double()
-            log_share_M = log_share_M + torch.where(given_M, present_M, 1 - present_M).log()
-        return log_share_M - torch.log1p(-log_share_M.exp())
+        network_M = network_M.masked_fill(~self._learnt()[class_M], torch.inf)
+        if self.present_NK is None:
+            return network_M
+        present_M = self.present_NK[image_M, class_M].double()
+        audit_M = torch.where(given_M, present_M, 1 - present_M)
+        both_M = torch.logit(believed(audit_M, network_M.sigmoid(), self.judged_K[class_M]))
+        return torch.where(self.judged_K[class_M], both_M, network_M)
+
+    def _learnt(self) -> Tensor:
+        assert self.mixtures is not None
+        return self.mixtures.means[1, :, 0] < self.own.learnt
 
     def state(self) -> dict[str, Tensor]:
         """The mixtures and what they say of every label."""
@@ -125,6 +137,12 @@ class Audited(MixedPairs):
             device = self.given_NK.device
             self.p_clean_NK = state["p_clean"].to(device)
             self.mixtures = mixtures_of_state(state, device)
+
+
+def believed(audit: Tensor, network: Tensor, judged_K: Tensor) -> Tensor:
+    """What given labels weigh by two shares in [0, 1], of one shape (..., K): the audit's, and the network's alone of
+    classes that the audit does not judge; judged_K: bool."""
+    return torch.where(judged_K, audit * (audit + (1 - audit) * network), network)
 
 
 def _verdict(weight: Tensor) -> Tensor:
