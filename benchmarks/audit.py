@@ -1,7 +1,8 @@
 """The audit of labels: how long it takes, and what it finds, beside logistic regression and cleanlab.
 
 `python -m benchmarks.audit FEATURES.npz` compares them on the training rows of a file that the source `features` reads,
-view 0, with noise injected into its labels; `--rows 600 --draws 3` on as many random parts of it.
+view 0, with noise injected into its labels; `--rows 600 --draws 3` on as many random parts of it. Of a file that holds
+`given` labels beside the `true` ones, as they came.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from bmix.noise import inject
 IMAGES, FEATURES, CLASSES = 82_081, 1280, 80
 LOGISTIC_CLASSES = 2
 THREADS = 2
+ONLY_MISSING = ("missing", "single-positive")
+"""Kinds of noise after which every given positive is right, so that the missing ones are looked for."""
 
 
 def bench_speed(images: int = IMAGES, features: int = FEATURES, classes: int = CLASSES) -> dict[str, Any]:
@@ -71,22 +74,35 @@ def bench_detection() -> dict[str, Any]:
 def compare(features_ND: np.ndarray, true_NK: np.ndarray, noises: Sequence[str], seed: int) -> dict[str, Any]:
     """The table of `rankings` for kinds of injected noise. true_NK: 1, 0, and -1 for unknown."""
     figures: dict[str, Any] = {}
-    print(f"{'labels':<18}{'by':<24}{'AUC':>7}{'AP':>7}{'first 24':>10}{'wrong':>8}{'estimated':>11}")
+    print_head()
     for noise in noises:
         kind, rate = noise.split()
         clean_NK = (true_NK == 1).astype(np.uint8)
         given_NK = inject(clean_NK, kind, float(rate), np.random.default_rng(seed)).astype(np.int8)
         given_NK[true_NK < 0] = -1
-        audit, found_by = rankings(features_ND, given_NK)
-        table = audit.classes
-        estimated = float((table["wrong_share"] * table["positives"]).sum() / table["positives"].sum())
-        for name, quality_NK in found_by.items():
-            present = given_NK == 1
-            found = detection(-quality_NK[present], true_NK[present] == 0)
-            cells = _cell(found["auc"], 7) + _cell(found["average_precision"], 7) + _cell(found["precision_at_24"], 10)
-            counted = f"{found['share']:>8.3f}{estimated:>11.3f}" if name == "audit" else ""
-            print(f"{noise:<18}{name:<24}{cells}{counted}", flush=True)
-            figures[f"{noise}, {name}"] = found
+        figures |= compare_labels(features_ND, given_NK, true_NK, noise, int(kind not in ONLY_MISSING))
+    return figures
+
+
+def print_head() -> None:
+    print(f"{'labels':<18}{'by':<24}{'AUC':>7}{'AP':>7}{'first 24':>10}{'wrong':>8}{'estimated':>11}")
+
+
+def compare_labels(
+    features_ND: np.ndarray, given_NK: np.ndarray, true_NK: np.ndarray, noise: str, value: int
+) -> dict[str, Any]:
+    """How the wrong ones among the given labels of one value are found, by each method, printed a line each."""
+    figures: dict[str, Any] = {}
+    audit, found_by = rankings(features_ND, given_NK)
+    table, names = audit.classes, (("missing_share", "negatives"), ("wrong_share", "positives"))[value]
+    estimated = float((table[names[0]] * table[names[1]]).sum() / table[names[1]].sum())
+    for name, quality_NK in found_by.items():
+        labels = given_NK == value
+        found = detection(-quality_NK[labels], true_NK[labels] != value)
+        cells = _cell(found["auc"], 7) + _cell(found["average_precision"], 7) + _cell(found["precision_at_24"], 10)
+        counted = f"{found['share']:>8.3f}{estimated:>11.3f}" if name == "audit" else ""
+        print(f"{noise:<18}{name:<24}{cells}{counted}", flush=True)
+        figures[f"{noise}, {name}"] = found
     return figures
 
 
@@ -160,14 +176,23 @@ def pictures(images: int, features: int, classes: int, seed: int = 0) -> tuple[n
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
     parser.add_argument("features", type=Path, metavar="FEATURES.npz")
-    parser.add_argument("--noises", nargs="+", default=("mislabel 0.1", "mislabel 0.2", "mislabel 0.4", "flip 0.2"))
+    parser.add_argument(
+        "--noises", nargs="+", default=("mislabel 0.1", "mislabel 0.2", "mislabel 0.4", "flip 0.2", "missing 0.3")
+    )
     parser.add_argument("--rows", type=int, help="of each draw; without it all")
     parser.add_argument("--draws", type=int, default=1)
     arguments = parser.parse_args()
     with np.load(arguments.features, allow_pickle=False) as held:
-        train = held["split"] == "train"
-        features, true_NK = held["X"][train].astype(np.float32), held["Y"][train].astype(np.int8)
+        train = held["split"] == "train" if "split" in held else np.ones(len(held["X"]), bool)
+        features = held["X"][train].astype(np.float32)
+        given_NK, true_NK = (
+            held[name][train].astype(np.int8) for name in (("given", "true") if "true" in held else ("Y", "Y"))
+        )
     features_ND = features[:, 0] if features.ndim == 3 else features
+    if given_NK is not true_NK and (given_NK != true_NK).any():
+        print_head()
+        compare_labels(features_ND, given_NK, true_NK, "as they came", 1)
+        return
     for draw in range(arguments.draws):
         rng = np.random.default_rng(draw)
         rows = np.sort(rng.permutation(len(true_NK))[: arguments.rows])

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "checkpoint": "benchmarks.epoch:bench_checkpoint",
     "data-scale": "benchmarks.data_scale:bench",
     "epoch-audit": "benchmarks.epoch:bench_audit",
+    "epoch-audited": "benchmarks.epoch:bench_audited",
     "epoch-step": "benchmarks.epoch:bench_step",
     "map": "benchmarks.average_precision:bench",
     "mixture": "benchmarks.mixture:bench",

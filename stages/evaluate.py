@@ -30,7 +30,10 @@ def main() -> None:
     with stage_timing("evaluate"):
         params = load_params()
         evaluation, image_paths = measure(params)
-        warnings = cautions(evaluation, params.training.batch_size)
+        # The digits of the default run are drawn, not anyone's photographs.
+        own = params.data.source not in ("digits", "features")
+        untrained = own and params.model.weights == "none" and not torch.cuda.is_available()
+        warnings = cautions(evaluation, params.training.batch_size, untrained)
         with replaced(METRICS) as metrics, replaced(REPORT) as report, replaced_folder(PLOTS) as plots:
             write_json(metrics, metrics_of(evaluation))
             figures = write_plots(evaluation, plots, image_paths)

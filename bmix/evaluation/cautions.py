@@ -16,15 +16,24 @@ FALL = 0.03
 NOT_LEARNT = 1.2
 """Mean loss of a class's clean positives above which the network has not learnt the class."""
 FEW_STEPS = 10
+UNTRAINED = (
+    "These images were learnt from nothing, on a CPU. With frozen features of a pre-trained network a run takes "
+    "minutes, and its labels can be audited: bmix embed --output FILE.npz --views 5 --weights WEIGHTS, "
+    "then bmix repro --set features data.path=FILE.npz training.recipe=audited (docs/data.md)."
+)
 
 
-def cautions(evaluation: Evaluation, batch_size: int) -> list[str]:
-    """Sentences about a run that was measured, the gravest first; none where nothing is to be said."""
+def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False) -> list[str]:
+    """Sentences about a run that was measured, the gravest first; none where nothing is to be said.
+
+    untrained: the user's own images were learnt from nothing, without a GPU.
+    """
     record = evaluation.record
     found = [
         learnt_by_heart(record.history),
         not_learnt(record.mixtures),
         few_steps(len(evaluation.labels.ids), batch_size),
+        UNTRAINED if untrained else "",
         empty_groups(evaluation.train_positives, evaluation.groups, evaluation.thresholds),
     ]
     return [sentence for sentence in found if sentence]

@@ -48,6 +48,14 @@ def test_few_steps_are_told(images: int, batch: int, told: str) -> None:
     assert bool(few_steps(images, batch)) == bool(told)
 
 
+def test_images_learnt_from_nothing_are_told_of_frozen_features() -> None:
+    evaluation = make_example(images=300).evaluation()
+    told = [sentence for sentence in cautions(evaluation, 64, untrained=True) if "frozen features" in sentence]
+    assert len(told) == 1
+    assert "bmix embed --output" in told[0]
+    assert not any("frozen features" in sentence for sentence in cautions(evaluation, 64))
+
+
 def test_groups_of_a_third_each_are_suggested() -> None:
     positives = np.array([90, 60, 30, 20, 12, 6])
     told = empty_groups(positives, np.array(["few"] * 6), (1000, 200))
