@@ -108,9 +108,11 @@ def _percent(home: Path, row: str, seeds: list[int]) -> pd.DataFrame:
 
 
 def _shown(values: pd.Series, sign: str) -> str:
-    if values.isna().all():
+    numbers = values.to_numpy(float)
+    if np.isnan(numbers).all():
         return "–"
-    return f"{float(values.mean()):{sign}.1f}" + ("" if len(values) < 2 else f" ± {float(values.sem()):.1f}")
+    error = f" ± {numbers.std(ddof=1) / np.sqrt(len(numbers)):.1f}" if len(numbers) > 1 else ""
+    return f"{numbers.mean():{sign}.1f}{error}"
 
 
 def _folder(home: Path, row: str, seed: int) -> Path:
