@@ -36,6 +36,7 @@ sys.meta_path.insert(0, Absent())
 ABSENT = {"pydantic", "mlflow", "dvc", "prefect", "pycocotools", "typer", "rich", "jinja2", "yaml", "defusedxml"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_every_part_runs_where_only_torch_and_its_like_are(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(names=ABSENT), encoding="utf-8")

@@ -57,8 +57,8 @@ def write_features(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "write",
     [
-        write_paper_voc,
-        pytest.param(write_features, marks=pytest.mark.exhaustive),
+        write_features,
+        pytest.param(write_paper_voc, marks=pytest.mark.exhaustive),
         pytest.param(write_paper_coco, marks=pytest.mark.exhaustive),
         pytest.param(write_paper_deepfashion, marks=pytest.mark.exhaustive),
         pytest.param(write_class_folders, marks=pytest.mark.exhaustive),

@@ -85,7 +85,7 @@ def test_what_is_measured_and_saved_is_the_average(
     assert not same_weights(plain, averaged)
 
 
-@pytest.mark.parametrize("plan", [{"average": 0.9}, {"average": 0.0}])
+@pytest.mark.parametrize("plan", [{"average": 0.9}, pytest.param({"average": 0.0}, marks=pytest.mark.exhaustive)])
 def test_a_run_with_dropout_resumes_to_the_same_bytes(
     tiny: tuple[list[Path], np.ndarray], tmp_path: Path, plan: dict[str, float]
 ) -> None:

@@ -75,6 +75,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_two_processes_learn_what_one_does(tiny: Path) -> None:
     (tiny / "learn.py").write_text(LEARN, encoding="utf-8")
     repository = str(Path(__file__).parents[2])
