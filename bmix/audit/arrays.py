@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bmix.arrays import as_array
-from bmix.audit.duplicates import near_duplicates
+from bmix.audit.duplicates import copies
 from bmix.audit.folds import stratified_folds
 from bmix.audit.labels import LabelAudit, judge
 from bmix.audit.ridge import OutOfFold, blocks_of, out_of_fold_scores
@@ -38,7 +38,8 @@ def audit_labels(
 def scores_of(features_ND: np.ndarray, given_NK: np.ndarray, folds: int, seed: int) -> OutOfFold:
     """The out-of-fold scores behind `audit_labels`, and the models that made them."""
     rng = numpy_generator(seed, "audit")
-    groups_N = near_duplicates(_standardised(features_ND), ALIKE, rng)
+    # No group may fill half a fold: folds could not be even.
+    groups_N = copies(_standardised(features_ND), ALIKE, max(2, len(features_ND) // (2 * folds)), rng)
     fold_N = stratified_folds(given_NK, folds, rng, groups_N)
     return out_of_fold_scores(blocks_of(features_ND), given_NK, fold_N)
 

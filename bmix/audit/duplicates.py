@@ -11,6 +11,18 @@ NEIGHBOURS = 4
 """Rows of one bucket that each row is compared with."""
 
 
+def copies(features_ND: np.ndarray, cosine: float, largest: int, rng: np.random.Generator) -> np.ndarray:
+    """A group number for each row, int64 (N,): those of `near_duplicates`, as long as likeness tells copies.
+
+    Of few features, or very smooth ones, most rows are alike. So if a group has more than `largest` rows, only equal
+    rows share a group.
+    """
+    groups_N = near_duplicates(features_ND, cosine, rng)
+    if np.bincount(groups_N).max() <= largest:
+        return groups_N
+    return np.unique(features_ND, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
 def near_duplicates(features_ND: np.ndarray, cosine: float, rng: np.random.Generator) -> np.ndarray:
     """A group number for each row, int64 (N,): rows whose centred vectors have at least this cosine share one.
 

@@ -7,7 +7,8 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bmix.audit.duplicates import near_duplicates
+from bmix.audit.arrays import audit_labels
+from bmix.audit.duplicates import copies, near_duplicates
 from bmix.audit.folds import stratified_folds
 from tests.helpers.spoilt import spoilt_labels
 
@@ -43,3 +44,24 @@ def test_copies_share_a_group_and_others_do_not() -> None:
     groups_N = near_duplicates(features, 0.98, np.random.default_rng(1))
     assert (groups_N[100:120] == groups_N[:20]).all()
     assert len(set(groups_N)) == 480
+
+
+def test_likeness_of_most_rows_tells_no_copies() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((400, 3)).astype(np.float32)
+    features[200:210] = features[:10]
+    assert np.bincount(near_duplicates(features, 0.98, np.random.default_rng(1))).max() > 40
+    groups_N = copies(features, 0.98, 40, np.random.default_rng(1))
+    assert (groups_N[200:210] == groups_N[:10]).all()
+    assert len(set(groups_N)) == 390
+
+
+def test_a_few_features_are_audited_as_well_as_many() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.random((1000, 2)) < 0.4
+    features = (true @ np.array([[2.0, 0, 1], [0, 2.0, -1]]) + 0.4 * rng.standard_normal((1000, 3))).astype(np.float32)
+    wrong = rng.random(true.shape) < 0.05
+    audit = audit_labels(features, true ^ wrong)
+    assert audit.classes["judged"].all()
+    first = audit.quality.ravel().argsort()[:50]
+    assert wrong.ravel()[first].mean() > 0.9
