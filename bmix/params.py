@@ -221,6 +221,9 @@ class EvaluateParams(Section):
     )
     medium: Cut = Field(description="medium-shot: at least this many, fewer than many; auto, as many is")
     curve_points: int = Field(ge=10, le=10_000, description="points kept of each precision-recall curve")
+    precision: float = Field(
+        ge=0, le=1, description="of the thresholds per class, chosen on val; 0: those with the best F1"
+    )
 
     @model_validator(mode="after")
     def _groups_in_order(self) -> EvaluateParams:

@@ -1,56 +1,79 @@
-"""Stage evaluate: how good the model and its verdicts are, in `metrics.json`, `plots/` and `report.html`."""
+"""Stage evaluate: how good the model and its verdicts are, and what its probabilities are worth."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from bmix import load_model
 from bmix.data.groups import group_cuts
-from bmix.data.manifest import holds_features, read_manifest
+from bmix.data.manifest import Manifest, holds_features, read_manifest
 from bmix.data.noisy import read_labels
+from bmix.evaluation.calibration import FittedCalibration, content, fit_calibration
 from bmix.evaluation.cautions import cautions
-from bmix.evaluation.inputs import measured_splits, predict_splits, read_run
+from bmix.evaluation.inputs import SplitPrediction, measured_splits, predict_splits, read_run
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
+from bmix.figures.card import Origin, render_card
 from bmix.figures.plots import write_plots
 from bmix.figures.report import render_report
+from bmix.models.calibration import CALIBRATION, weights_digest
+from bmix.models.store import WEIGHTS, Classifier, load_classifier
 from bmix.params import Params, load_params
 from bmix.support import console
-from bmix.support.files import replaced, replaced_folder, write_json, write_text
+from bmix.support.files import read_json, replaced, replaced_folder, write_json, write_text
 from bmix.workspace.timings import stage_timing
 
-PREPARED, NOISY, MODEL = Path("data/prepared"), Path("data/noisy"), Path("models/final")
+PREPARED, NOISY, AUDIT, MODEL = Path("data/prepared"), Path("data/noisy"), Path("data/audit"), Path("models/final")
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
+HELD_OUT = "val"
+"""The split that temperature and thresholds are fitted to."""
 
 
 def main() -> None:
-    """Measure the run in the current folder; either all three outputs are written or none."""
+    """Measure the run in the current folder; either all outputs are written or none.
+
+    Beside metrics.json, plots/ and report.html these are the calibration and the card in the model's folder.
+    """
     with stage_timing("evaluate"):
         params = load_params()
-        evaluation, image_paths = measure(params)
+        manifest = read_manifest(PREPARED)
+        classifier = load_classifier(MODEL, calibrated=False).to("cuda" if torch.cuda.is_available() else "cpu")
+        evaluation = measure(params, manifest, classifier)
         # The digits of the default run are drawn, not anyone's photographs.
         own = params.data.source not in ("digits", "features")
         untrained = own and params.model.weights == "none" and not torch.cuda.is_available()
         warnings = cautions(evaluation, params.training.batch_size, untrained)
-        with replaced(METRICS) as metrics, replaced(REPORT) as report, replaced_folder(PLOTS) as plots:
+        with (
+            replaced(METRICS) as metrics,
+            replaced(REPORT) as report,
+            replaced(MODEL / CALIBRATION) as calibration,
+            replaced(MODEL / "README.md") as card,
+            replaced_folder(PLOTS) as plots,
+        ):
             write_json(metrics, metrics_of(evaluation))
-            figures = write_plots(evaluation, plots, image_paths)
+            figures = write_plots(evaluation, plots, image_paths(params, manifest))
             write_text(report, render_report(evaluation, plots, figures, warnings))
+            write_json(
+                calibration, content(evaluation.calibration, evaluation.classes, weights_digest(MODEL / WEIGHTS))
+            )
+            write_text(card, render_card(evaluation, classifier.spec, origin(params), warnings))
         print("\n".join([summary(evaluation), *(f"warning: {sentence}" for sentence in warnings)]))
 
 
-def measure(params: Params) -> tuple[Evaluation, list[Path]]:
-    """The evaluation of the run in the current folder, and the paths of its training images, none for features."""
+def measure(params: Params, manifest: Manifest, classifier: Classifier) -> Evaluation:
+    """The evaluation of the run in the current folder."""
     torch.set_num_threads(params.training.threads)
-    manifest = read_manifest(PREPARED)
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
     record, verdicts = read_run(Path(), manifest.classes)
-    classifier = load_model(MODEL).to("cuda" if torch.cuda.is_available() else "cpu")
+    measured = measured_splits(manifest, params.evaluate.split)
+    held_out = [HELD_OUT] if HELD_OUT in manifest.splits() else []
+    splits = list(dict.fromkeys([*measured, *held_out]))
+    predictions = predict_splits(classifier, manifest, params.image_root, splits)
     positives_K = manifest.labels("train").sum(axis=0, dtype=int)
     evaluation = evaluate(
-        predict_splits(classifier, manifest, params.image_root, measured_splits(manifest, params.evaluate.split)),
+        {split: (predictions[split].confidence, predictions[split].labels) for split in measured},
         train_positives=positives_K,
         labels=place_verdicts(verdicts, ids, manifest.classes, given_NK, manifest.ignored_if_any("train")),
         true_NK=true_NK,
@@ -58,8 +81,33 @@ def measure(params: Params) -> tuple[Evaluation, list[Path]]:
         thresholds=group_cuts(positives_K, params.evaluate.many, params.evaluate.medium),
         curve_points=params.evaluate.curve_points,
     )
-    pictures = [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]
-    return evaluation, pictures
+    return replace(evaluation, calibration=calibrate(predictions, measured, params.evaluate.precision))
+
+
+def calibrate(
+    predictions: dict[str, SplitPrediction], measured: list[str], precision: float
+) -> FittedCalibration | None:
+    """Temperature and thresholds by the held-out split; None if no image is in it."""
+    logits = {split: (predicted.logits, predicted.labels) for split, predicted in predictions.items()}
+    if HELD_OUT not in logits:
+        return None
+    return fit_calibration(logits[HELD_OUT], {split: logits[split] for split in measured}, precision, HELD_OUT)
+
+
+def image_paths(params: Params, manifest: Manifest) -> list[Path]:
+    """The training images in manifest order, none for features."""
+    return [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]
+
+
+def origin(params: Params) -> Origin:
+    """What the card says of the data and the labels."""
+    return Origin(
+        facts=read_json(PREPARED / "facts.json"),
+        noise=read_json(NOISY / "noise.json"),
+        estimate=read_json(AUDIT / "noise_estimate.json"),
+        source=params.data.source,
+        recipe=params.training.recipe,
+    )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bmix.data.manifest import Manifest, quoted
 from bmix.data.stores import open_store
-from bmix.evaluation.predict import predict_confidence
+from bmix.evaluation.predict import predict
 from bmix.evaluation.results import TrainingTables
 from bmix.evaluation.verdicts import VERDICTS
 from bmix.models.store import Classifier
@@ -63,7 +64,13 @@ _SUMMARY = {
     "epsilon": ("a number from 0.5 to 1", lambda value: type(value) in (int, float) and 0.5 <= value <= 1),
 }
 
-Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
+
+class SplitPrediction(NamedTuple):
+    """What a model says of a split: confidences and their logits, float32 (N, K); the labels as `predict_splits`."""
+
+    confidence: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
 
 
 def read_run(folder: Path, classes: list[str]) -> tuple[TrainingTables, pd.DataFrame]:
@@ -123,8 +130,10 @@ def measured_splits(manifest: Manifest, split: str) -> list[str]:
     return [split, *(name for name in splits if name.startswith("test-") and name != split)]
 
 
-def predict_splits(classifier: Classifier, manifest: Manifest, image_root: Path, splits: list[str]) -> Predictions:
-    """By split the confidences, float32 (N, K), and the labels, int8 (N, K) with -1 for ignored cells.
+def predict_splits(
+    classifier: Classifier, manifest: Manifest, image_root: Path, splits: list[str]
+) -> dict[str, SplitPrediction]:
+    """By split what the model says, and the labels, int8 (N, K) with -1 for ignored cells.
 
     The labels are the true ones where the source knows them, else the given. Raises InputError if the model's classes
     are not the manifest's.
@@ -142,5 +151,6 @@ def predict_splits(classifier: Classifier, manifest: Manifest, image_root: Path,
         true_NK = manifest.true_labels(split)
         given_NK = manifest.labels(split) if true_NK is None else true_NK
         labels_NK = np.where(manifest.ignored(split), -1, given_NK.astype(np.int8))
-        predictions[split] = (predict_confidence(classifier, images).cpu().numpy(), labels_NK)
+        confidence_NK, logits_NK = (values.cpu().numpy() for values in predict(classifier, images))
+        predictions[split] = SplitPrediction(confidence_NK, labels_NK, logits_NK)
     return predictions

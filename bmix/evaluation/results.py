@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from bmix.evaluation.verdicts import (
     repair_scores,
     verdict_shares,
 )
+
+if TYPE_CHECKING:
+    from bmix.evaluation.calibration import FittedCalibration
 
 DECIMALS = 6
 
@@ -61,7 +64,7 @@ class Evaluation:
 
     ap: average precision by split, the result's own split first. curves: recall and precision per class on that split.
     true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
-    that manages no labels.
+    that manages no labels. calibration: None where there is no val split to fit it to.
     """
 
     split: str
@@ -73,6 +76,7 @@ class Evaluation:
     labels: LabelVerdicts
     true: np.ndarray | None
     noise: NoiseScores | None
+    calibration: FittedCalibration | None = None
 
     @property
     def classes(self) -> list[str]:

@@ -49,6 +49,10 @@ FIGURE_TEXTS = {
         "Precision and recall",
         "The nearer a curve comes to the upper right, the better; the thick line is the mean of the group.",
     ),
+    "reliability": (
+        "What the probabilities are worth",
+        "On the dashed line, left, what is given 70 % is there 7 times in 10; right, classes below the line gain.",
+    ),
     "mixtures": (
         "Losses and their two components",
         "Two humps apart mean that clean and wrong labels can be told apart; the shaded losses are not clean.",
@@ -115,7 +119,7 @@ def _means(evaluation: Evaluation) -> dict[str, Any]:
     rows, left_out = [], []
     for split in evaluation.ap:
         means = evaluation.means(split)
-        cells = [{"percent": _percent(means[group]), "classes": means["classes"][group]} for group in GROUPS]
+        cells = [{"percent": percent(means[group]), "classes": means["classes"][group]} for group in GROUPS]
         rows.append({"split": split, "cells": cells})
         if means["left_out"]:
             left_out.append(f"{means['left_out']} without a positive in {split}")
@@ -125,19 +129,19 @@ def _means(evaluation: Evaluation) -> dict[str, Any]:
 def _noise(noise: NoiseScores) -> dict[str, Any]:
     detection = [
         [AMONG_NAMES[r["among"]], *(f"{r[c]:,}" for c in ("labels", "wrong", "called", "found"))]
-        + [_percent(r[c]) for c in ("precision", "recall", "f1")]
+        + [percent(r[c]) for c in ("precision", "recall", "f1")]
         for r in noise.detection.query("criterion == 'called wrong'").to_dict("records")
     ]
     repair = [
-        [AMONG_NAMES[r["among"]], f"{r['repaired']:,}", _percent(r["repaired_share"]), f"{r['broken']:,}"]
-        + [_percent(r[c], 2) for c in ("broken_share", "wrong_before", "wrong_after")]
+        [AMONG_NAMES[r["among"]], f"{r['repaired']:,}", percent(r["repaired_share"]), f"{r['broken']:,}"]
+        + [percent(r[c], 2) for c in ("broken_share", "wrong_before", "wrong_after")]
         for r in noise.repair.to_dict("records")
     ]
     return {
         "detection": Table(DETECTION_HEADINGS, detection),
         "repair": Table(REPAIR_HEADINGS, repair),
-        "average_precision": _percent(noise.ranking["average_precision"]),
-        "roc_auc": _percent(noise.ranking["roc_auc"]),
+        "average_precision": percent(noise.ranking["average_precision"]),
+        "roc_auc": percent(noise.ranking["roc_auc"]),
     }
 
 
@@ -174,7 +178,7 @@ def _class_rows(evaluation: Evaluation) -> Table:
     headings += ["ambiguous %", *(["truly wrong %"] if wrong else [])]
     rows = [
         [shortened(str(r["class"])), r["group"], f"{r['train_positives']:,}", f"{r['given_positives']:,}"]
-        + [_percent(r[column]) for column in [*measured, *shares, *wrong]]
+        + [percent(r[column]) for column in [*measured, *shares, *wrong]]
         for r in table.to_dict("records")
     ]
     return Table(headings, rows)
@@ -223,5 +227,6 @@ def _figure(name: str, plots: Path) -> dict[str, str]:
     return {"title": title, "aid": aid, "image": base64.b64encode((plots / f"{name}.png").read_bytes()).decode()}
 
 
-def _percent(share: Any, decimals: int = 1) -> str:
+def percent(share: Any, decimals: int = 1) -> str:
+    """A share in percent as a cell; a dash for what is undefined."""
     return "–" if share is None or math.isnan(share) else f"{100 * share:.{decimals}f}"

@@ -1,4 +1,4 @@
-"""A trained model as a folder of two files, and as a module that takes pictures."""
+"""A trained model as a folder of files, and as a module that takes pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bmix.data.images import image_tensor, load_image
 from bmix.models.backbones import build_classifier, normalisation
+from bmix.models.calibration import Calibration, read_calibration
 from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
 from bmix.models.registry import BACKBONES, HEADS, is_backbone
@@ -25,6 +26,12 @@ from bmix.support.files import replaced, write_json
 from bmix.support.readers import Made, read_json_file, shown
 
 Picture = Image.Image | str | Path
+
+WEIGHTS, SPEC = "model.safetensors", "model.json"
+"""The two files of a model's folder that rebuild its network."""
+
+BATCH = 64
+"""Pictures that a prediction passes through the network at once."""
 
 ADDED = ("hidden", "norm", "dropout", "members")
 """Keys of model.json that models written before these settings lack."""
@@ -87,10 +94,11 @@ class Classifier(nn.Module):
     _mean: Tensor
     _std: Tensor
 
-    def __init__(self, network: nn.Module, spec: ClassifierSpec) -> None:
+    def __init__(self, network: nn.Module, spec: ClassifierSpec, calibration: Calibration | None = None) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
+        self.calibration = calibration or Calibration.unfitted(len(spec.classes))
         for name, values in (("_mean", spec.mean), ("_std", spec.std)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
@@ -125,15 +133,26 @@ class Classifier(nn.Module):
         network = self.network
         return network.member_logits(images_B) if isinstance(network, Ensemble) else network(images_B)[None]
 
-    def predict(self, images: Tensor | Picture | Iterable[Picture], batch_size: int = 64) -> Tensor:
+    def probabilities(self, logits_BK: Tensor) -> Tensor:
+        """The probability of every class, float32 (B, K): sigmoid of the logits over the fitted temperature, if any."""
+        return (logits_BK.float() / self.calibration.temperature).sigmoid()
+
+    def classify(self, images_B: Tensor) -> Tensor:
+        """The probabilities, float32 (B, K) on the CPU, of images uint8 (B, 3, S, S) as `load_image` reads them.
+
+        Of features (B, D) where the model takes these. The mode and the gradients are the caller's.
+        """
+        return self.probabilities(self(self.normalise(images_B.to(self.device)))).cpu()
+
+    def predict(self, images: Tensor | Picture | Iterable[Picture], batch_size: int = BATCH) -> Tensor:
         """The probability of every class in every picture, float32 (B, K) on the CPU, columns as in `classes`.
 
         `images`: uint8 (B, 3, H, W) RGB, a PIL image, the path of an image file, or several of the latter two; of any
         size, resized as in training. With the backbone identity: features, a float tensor (B, D), and nothing else.
-        Evaluation mode and no gradient, whatever mode the module is in.
+        Evaluation mode and no gradient, whatever mode the module is in. `calibration.present` says which classes reach
+        their thresholds.
         InputError for a tensor of another form and for a file that is no image.
         """
-        device = next(self.network.parameters()).device
         was_training = self.network.training
         self.network.eval()
         batches = [torch.empty((0, len(self.classes)))]
@@ -142,7 +161,7 @@ class Classifier(nn.Module):
                 inputs = self._features(images) if self.spec.features is not None else _pictures(images)
                 for start in range(0, len(inputs), batch_size):
                     images_B = torch.stack([self._read(item) for item in inputs[start : start + batch_size]])
-                    batches.append(self(self.normalise(images_B.to(device))).float().sigmoid().cpu())
+                    batches.append(self.classify(images_B))
         finally:
             self.network.train(was_training)
         return torch.cat(batches)
@@ -187,17 +206,18 @@ def _pictures(images: Tensor | Picture | Iterable[Picture]) -> Tensor | list[Pic
 def save_classifier(classifier: Classifier, folder: Path) -> None:
     """Write model.safetensors and model.json into `folder`; equal models give equal bytes."""
     state = {name: value.detach().cpu().contiguous() for name, value in classifier.network.state_dict().items()}
-    with replaced(folder / "model.safetensors") as temporary:
+    with replaced(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save(state))
-    write_json(folder / "model.json", classifier.spec.content())
+    write_json(folder / SPEC, classifier.spec.content())
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """Read what `save_classifier` wrote: on the CPU, in evaluation mode.
+def load_classifier(folder: Path, calibrated: bool = True) -> Classifier:
+    """Read what `save_classifier` wrote, and the calibration if there is one: on the CPU, in evaluation mode.
 
-    InputError if a file is missing or corrupt, or if the two do not fit each other.
+    calibrated: false leaves the calibration unread. InputError if a file is missing or corrupt, or if they do not fit
+    each other.
     """
-    spec = _read_spec(folder / "model.json")
+    spec = _read_spec(folder / SPEC)
 
     def build(seed: int, weights: str) -> Network:
         return build_classifier(
@@ -212,9 +232,10 @@ def load_classifier(folder: Path) -> Classifier:
         )
 
     network = build_members(spec.members, 0, build, "none")
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     load_weights(network, read_weights(weights), str(weights), whole=True)
-    return Classifier(network, spec).eval()
+    calibration = read_calibration(folder, spec.classes, weights) if calibrated else None
+    return Classifier(network, spec, calibration).eval()
 
 
 def _read_spec(path: Path) -> ClassifierSpec:

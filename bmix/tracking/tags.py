@@ -9,7 +9,7 @@ import bmix
 from bmix.tracking.metric_names import key_part
 from bmix.workspace.project import project_root
 
-_MODEL = "models/final"
+_MODEL = "models/final/model.safetensors"
 
 
 def run_name(params: dict[str, Any], given: str = "") -> str:
@@ -33,7 +33,7 @@ def membership_tags(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def model_tags(locked: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The name that DVC's cache gives the model."""
+    """The name that DVC's cache gives the weights of the model."""
     outputs = [output for entry in locked.values() for output in entry.get("outs", [])]
     models = [each["md5"] for each in outputs if each["path"] == _MODEL and "md5" in each]
     return {"bmix.model_md5": models[0]} if models else {}

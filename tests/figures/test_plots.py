@@ -31,7 +31,8 @@ def example() -> Example:
 def test_every_plot_is_written(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
     assert set(write_plots(example.evaluation(), tmp_path, image_paths)) == ALL
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {f"{name}.png" for name in ALL} | {"pr_curves.csv", "classes.csv", "transition.csv"}
+    tables = {"pr_curves.csv", "classes.csv", "transition.csv", "reliability.csv", "thresholds.csv"}
+    assert written == {f"{name}.png" for name in ALL} | tables
     for name in ALL:
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert "Software" not in picture.info

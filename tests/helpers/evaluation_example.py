@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 from scipy.special import logit
 
+from bmix.evaluation.calibration import FittedCalibration, fit_calibration
 from bmix.evaluation.results import Evaluation, TrainingTables, evaluate
 from bmix.evaluation.verdicts import place_verdicts
 
@@ -33,7 +34,13 @@ class Example:
     def evaluation(self, truth_known: bool = True) -> Evaluation:
         labels = place_verdicts(self.verdicts, self.ids, self.classes, self.given)
         true = self.true if truth_known else None
-        return evaluate(self.predictions, self.true.sum(axis=0), labels, true, self.record, self.thresholds, 200)
+        measured = evaluate(self.predictions, self.true.sum(axis=0), labels, true, self.record, self.thresholds, 200)
+        return replace(measured, calibration=self.calibration())
+
+    def calibration(self) -> FittedCalibration:
+        """As if the last test set were the val split."""
+        logits = {name: (2 * logit(scores), labels) for name, (scores, labels) in self.predictions.items()}
+        return fit_calibration(list(logits.values())[-1], logits)
 
 
 def make_example(

@@ -23,7 +23,7 @@ OUTPUTS = {
     "noise": "data/noisy",
     "audit": "data/audit",
     "warmup": "models/warmup",
-    "train": "models/final",
+    "train": "models/final/model.safetensors",
     "evaluate": "metrics.json",
 }
 

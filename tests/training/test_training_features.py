@@ -84,7 +84,8 @@ def test_every_recipe_learns_and_its_model_is_measured(project: Project, recipe:
     write_outputs(trainer, trainer.close(), project.folder)
     model = load_model(project.folder / "models" / "final")
     assert model.spec.features == 12
-    scores_NK, labels_NK = predict_splits(model, project.manifest, Path("data/prepared/images"), ["test"])["test"]
+    root = Path("data/prepared/images")
+    scores_NK, labels_NK, _ = predict_splits(model, project.manifest, root, ["test"])["test"]
     precision_K = [average_precision_score(labels_NK[:, k], scores_NK[:, k]) for k in range(len(CLASSES))]
     # Chance is the share of positives.
     assert labels_NK.mean() < 0.5

@@ -27,14 +27,14 @@ def main() -> None:
     load_run(trainer, Path("models/warmup"))
     split = params.evaluate.split
     predicted = predict_splits(trainer.classifier, manifest, params.image_root, ["train", split])
-    confidence_NK, given = predicted["train"][0], given_NK.astype(bool)
+    confidence_NK, given = predicted["train"].confidence, given_NK.astype(bool)
     positives_K = given.sum(axis=0)
     sums_K = np.where(given, confidence_NK, 0).sum(axis=0, dtype=float)
     columns = {
         "class": manifest.classes,
         "positives": positives_K,
         "confidence": np.divide(sums_K, positives_K, out=np.full(len(positives_K), np.nan), where=positives_K > 0),
-        "ap": average_precision(*predicted[split]),
+        "ap": average_precision(predicted[split].confidence, predicted[split].labels),
     }
     write_named_csv(TABLE, pd.DataFrame(columns))
 
