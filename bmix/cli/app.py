@@ -13,11 +13,13 @@ from bmix.cli.data import check, embed
 from bmix.cli.labels import labels_app
 from bmix.cli.look import runs, table
 from bmix.cli.run import repro
+from bmix.cli.use import predict
 
 PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
     "Look": [table, runs],
+    "Use": [predict],
     "Data": [check, embed],
 }
 
