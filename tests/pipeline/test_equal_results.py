@@ -15,13 +15,19 @@ from tests.helpers.projects import ENVIRONMENT, copy_project, edit_params, run
 
 pytestmark = pytest.mark.pipeline
 
-TRAINED = ["models/final", "verdicts.parquet", "verdicts.json", "history.csv", "mixtures.parquet", "sampler.csv"]
+TRAINED = [
+    "models/final/model.json",
+    "models/final/model.safetensors",
+    *("verdicts.parquet", "verdicts.json", "history.csv", "mixtures.parquet", "sampler.csv"),
+]
 OUTPUTS = [
     "data/prepared",
     "data/noisy",
     "data/audit",
     "models/warmup",
     *TRAINED,
+    "models/final/calibration.json",
+    "models/final/README.md",
     "metrics.json",
     "plots",
     "report.html",
