@@ -13,19 +13,21 @@ from bmix.data.noisy import read_labels
 from bmix.evaluation.calibration import FittedCalibration, content, fit_calibration
 from bmix.evaluation.cautions import cautions
 from bmix.evaluation.inputs import SplitPrediction, measured_splits, predict_splits, read_run
+from bmix.evaluation.origin import read_origin
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
-from bmix.figures.card import Origin, render_card
+from bmix.figures.card import render_card
 from bmix.figures.plots import write_plots
 from bmix.figures.report import render_report
 from bmix.models.calibration import CALIBRATION, weights_digest
 from bmix.models.store import WEIGHTS, Classifier, load_classifier
 from bmix.params import Params, load_params
 from bmix.support import console
-from bmix.support.files import read_json, replaced, replaced_folder, write_json, write_text
+from bmix.support.files import replaced, replaced_folder, write_json, write_text
 from bmix.workspace.timings import stage_timing
 
-PREPARED, NOISY, AUDIT, MODEL = Path("data/prepared"), Path("data/noisy"), Path("data/audit"), Path("models/final")
+DATA, MODEL = Path("data"), Path("models/final")
+PREPARED, NOISY = DATA / "prepared", DATA / "noisy"
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
 HELD_OUT = "val"
 """The split that temperature and thresholds are fitted to."""
@@ -41,6 +43,7 @@ def main() -> None:
         manifest = read_manifest(PREPARED)
         classifier = load_classifier(MODEL, calibrated=False).to("cuda" if torch.cuda.is_available() else "cpu")
         evaluation = measure(params, manifest, classifier)
+        origin = read_origin(DATA, params.data.source, params.training.recipe)
         # The digits of the default run are drawn, not anyone's photographs.
         own = params.data.source not in ("digits", "features")
         untrained = own and params.model.weights == "none" and not torch.cuda.is_available()
@@ -58,7 +61,7 @@ def main() -> None:
             write_json(
                 calibration, content(evaluation.calibration, evaluation.classes, weights_digest(MODEL / WEIGHTS))
             )
-            write_text(card, render_card(evaluation, classifier.spec, origin(params), warnings))
+            write_text(card, render_card(evaluation, classifier.spec, origin, warnings))
         print("\n".join([summary(evaluation), *(f"warning: {sentence}" for sentence in warnings)]))
 
 
@@ -97,17 +100,6 @@ def calibrate(
 def image_paths(params: Params, manifest: Manifest) -> list[Path]:
     """The training images in manifest order, none for features."""
     return [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]
-
-
-def origin(params: Params) -> Origin:
-    """What the card says of the data and the labels."""
-    return Origin(
-        facts=read_json(PREPARED / "facts.json"),
-        noise=read_json(NOISY / "noise.json"),
-        estimate=read_json(AUDIT / "noise_estimate.json"),
-        source=params.data.source,
-        recipe=params.training.recipe,
-    )
 
 
 if __name__ == "__main__":

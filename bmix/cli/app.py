@@ -13,13 +13,13 @@ from bmix.cli.data import check, embed
 from bmix.cli.labels import labels_app
 from bmix.cli.look import runs, table
 from bmix.cli.run import repro
-from bmix.cli.use import predict
+from bmix.cli.use import export_model, predict, serve
 
 PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
     "Look": [table, runs],
-    "Use": [predict],
+    "Use": [predict, export_model, serve],
     "Data": [check, embed],
 }
 

@@ -12,6 +12,7 @@ from bmix.cli.options import one_of, whole_number
 
 MODEL = Path("models/final")
 TABLES = ("csv", "json", "parquet")
+EXPORTS = ("onnx", "torchscript", "safetensors")
 
 Model = Annotated[Path, typer.Option("--model", metavar="FOLDER", help="of a trained model")]
 Top = Annotated[
@@ -77,3 +78,62 @@ def predict(
         told = [f"  {name}: {fault}" for name, fault in predictions.unreadable.items()]
         print("\n".join([f"not read: {len(told)} of {len(pictures)} files", *told]), file=sys.stderr)
     return 1 if predictions.unreadable else 0
+
+
+def export_model(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="the file to write")],
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            parser=one_of(EXPORTS),
+            autocompletion=lambda: list(EXPORTS),
+            help=", ".join(EXPORTS),
+        ),
+    ] = EXPORTS[0],
+    model: Model = MODEL,
+) -> None:
+    """Write the model in a format that other programs run.
+
+    Normalisation and temperature are part of it; class names and thresholds are in its metadata, and in a JSON file
+    beside it. What was written is run and compared with the model.
+
+    Example: bmix export-model --format onnx --output model.onnx
+    """
+    from bmix.models.store import load_classifier
+    from bmix.pipeline.checks import check_output
+    from bmix.serving.export import TOLERANCE, export
+
+    check_output(output)
+    difference = export(load_classifier(model), output, format)
+    checked = (
+        "" if format == "safetensors" else f"; its probabilities differ by {difference:.1e} (at most {TOLERANCE:g})"
+    )
+    print(f"{output} and {output}.json written{checked}")
+
+
+def serve(
+    model: Model = MODEL,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="another one can be reached by others")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", parser=whole_number(0, 65535), help="0: any that is free")] = 8000,
+    most_bytes: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="of a request; larger ones are refused")
+    ] = 16 * 2**20,
+    most_pixels: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="of an image; larger ones are refused")
+    ] = 50_000_000,
+    waiting: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="requests at once; more are told to come again")
+    ] = 64,
+) -> None:
+    """Answer requests for predictions by HTTP, on this machine alone unless another address is given.
+
+    POST /predict takes an image as the body, or several as files of a form; GET /health and GET /model tell the state.
+    A new model in the folder is taken without a request being lost.
+
+    Example: bmix serve --model models/final --port 8000
+    """
+    from bmix.serving.limits import Limits
+    from bmix.serving.serve import serve as run
+
+    run(model, host, port, Limits(bytes=most_bytes, pixels=most_pixels, waiting=waiting))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,10 @@ class UnusableImageError(Exception):
     """What is wrong with one image file."""
 
 
+class TooManyPixelsError(UnusableImageError):
+    """An image is larger than its reader allows."""
+
+
 class Conversion(IntEnum):
     """What had to be decided to make 8-bit RGB of a file."""
 
@@ -68,16 +73,17 @@ class Look(NamedTuple):
 _DEPTHS = (Conversion.EIGHT_BITS, Conversion.TWELVE_BITS, Conversion.SIXTEEN_BITS)
 
 
-def decode(file: Path | IO[bytes], at_least: int | None = None) -> Image.Image:
+def decode(file: Path | IO[bytes], at_least: int | None = None, most_pixels: int | None = None) -> Image.Image:
     """The picture in an image file, decoded to the end, as `upright` gives it; the first one of an animation.
 
     at_least: the side in pixels to which the caller shrinks it. Of a JPEG more than twice as large on both sides only
     1/2, 1/4 or 1/8 is decoded, as much as leaves twice this side; the bytes differ a little from those of the whole.
-    Raises UnusableImageError if it is not a regular file, is in none of FORMATS, does not decode, has more pixels than
-    PIL's limit against decompression bombs, or holds numbers of which nobody can tell which is white: signed ones, and
-    those of 32 bits.
+    most_pixels: a limit below PIL's own against decompression bombs.
+    Raises UnusableImageError if it is not a regular file, is in none of FORMATS, does not decode, or holds numbers of
+    which nobody can tell which is white: signed ones, and those of 32 bits; TooManyPixelsError, before anything is
+    decoded, for an image above the limit.
     """
-    with _opened(file) as picture:
+    with _opened(file, most_pixels) as picture:
         _shrink_jpeg(picture, 2 * at_least if at_least else None)
         return upright(picture)
 
@@ -117,14 +123,15 @@ def _read(picture: Image.Image) -> tuple[Image.Image, Conversion]:
 
 
 @contextmanager
-def _opened(file: Path | IO[bytes]) -> Iterator[Image.Image]:
+def _opened(file: Path | IO[bytes], most_pixels: int | None = None) -> Iterator[Image.Image]:
+    limit = min(each for each in (most_pixels, Image.MAX_IMAGE_PIXELS, sys.maxsize) if each is not None)
     try:
         # Opening a pipe would wait for a writer for ever.
         if isinstance(file, Path) and not stat.S_ISREG(file.stat().st_mode):
             raise UnusableImageError("is not a regular file")
         with Image.open(file, formats=FORMATS) as picture:
-            if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-                raise UnusableImageError(f"has {picture.width} x {picture.height} pixels, too many to be safe")
+            if picture.width * picture.height > limit:
+                raise TooManyPixelsError(f"has {picture.width} x {picture.height} pixels, too many to be safe")
             if picture.mode in ("I", "F"):
                 found = "holds signed or 32-bit numbers, of which nobody can tell which is white"
                 raise UnusableImageError(f"{found}: save it with 8 or 16 bits")
@@ -132,7 +139,7 @@ def _opened(file: Path | IO[bytes]) -> Iterator[Image.Image]:
     except Image.UnidentifiedImageError as error:
         raise UnusableImageError(f"is none of {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
-        raise UnusableImageError("has too many pixels to be safe") from error
+        raise TooManyPixelsError("has too many pixels to be safe") from error
     except BROKEN_FILE as error:
         raise UnusableImageError(f"does not decode: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,12 @@ def load_image(path: Path, image_size: int) -> Tensor:
     As `image_tensor`, except that of a much larger JPEG a part of the resolution is decoded only (see `decode`).
     """
     return torch.from_numpy(_load(path, image_size))
+
+
+def decode_image(content: bytes, image_size: int, most_pixels: int | None = None) -> Tensor:
+    """As `load_image`, of the bytes of a file; UnusableImageError as `decode`."""
+    picture = decode(io.BytesIO(content), at_least=image_size, most_pixels=most_pixels)
+    return torch.from_numpy(_square(picture, image_size))
 
 
 def _load(path: Path, image_size: int) -> np.ndarray:

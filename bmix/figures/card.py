@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bmix.evaluation.calibration import FittedCalibration
+from bmix.evaluation.origin import Origin
 from bmix.evaluation.results import Evaluation
 from bmix.figures.report import GROUPS, TEMPLATES, Table, percent
 from bmix.models.store import ClassifierSpec
@@ -18,20 +18,6 @@ from bmix.support.errors import quoted, shortened
 FEW_HELD_OUT = 10
 """Held-out positives below which a threshold says little."""
 _MARKUP = re.compile(r"[\\`*_\[\]<>#|~&]")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a model comes from: the files of the stages before, as they stand, and the settings that name it.
-
-    facts: of facts.json. noise: of noise.json. estimate: of noise_estimate.json. source, recipe: as in params.yaml.
-    """
-
-    facts: Mapping[str, Any]
-    noise: Mapping[str, Any]
-    estimate: Mapping[str, Any]
-    source: str
-    recipe: str
 
 
 def render_card(evaluation: Evaluation, spec: ClassifierSpec, origin: Origin, warnings: Sequence[str] = ()) -> str:
@@ -47,9 +33,9 @@ def render_card(evaluation: Evaluation, spec: ClassifierSpec, origin: Origin, wa
         example='"image.jpg"' if spec.features is None else "features",
         recipe=origin.recipe,
         epochs=len(evaluation.record.history),
-        splits=_splits(origin.facts),
+        splits=_splits(origin),
         source=f"Source: `{origin.source}`.",
-        imbalance=_imbalance(origin.facts),
+        imbalance=_imbalance(origin),
         noise=_noise(evaluation, origin),
         means=_means(evaluation),
         classes=_classes(evaluation),
@@ -67,33 +53,31 @@ def markdown(cell: Any) -> str:
     return _MARKUP.sub(r"\\\g<0>", " ".join(str(cell).split())) if isinstance(cell, str) else str(cell)
 
 
-def _splits(facts: Mapping[str, Any]) -> Table:
+def _splits(origin: Origin) -> Table:
     rows = []
-    for split, images in facts["images"].items():
-        labels = facts["labels_per_image"].get(split)
-        rows.append([split, f"{images:,}", "–" if labels is None else f"{labels['mean']:.2f}"])
+    for split, images in origin.images.items():
+        labels = origin.labels_per_image.get(split)
+        rows.append([split, f"{images:,}", "–" if labels is None else f"{labels:.2f}"])
     return Table(["split", "images", "labels per image"], rows)
 
 
-def _imbalance(facts: Mapping[str, Any]) -> str:
-    ratio = facts["imbalance_ratio"]
-    return "" if ratio is None else f"The most frequent class has {ratio:,.1f} times the positives of the rarest."
+def _imbalance(origin: Origin) -> str:
+    if origin.imbalance is None:
+        return ""
+    return f"The most frequent class has {origin.imbalance:,.1f} times the positives of the rarest."
 
 
 def _noise(evaluation: Evaluation, origin: Origin) -> list[str]:
     found = []
-    kind, measured = origin.noise["kind"], origin.noise["measured"]
-    if kind != "none":
+    if origin.noise != "none":
         found.append(
-            f"Noise of the kind `{kind}` was injected into the training labels: it removed "
-            f"{percent(measured['removed_rate'])} % of the true positives and added {measured['added']:,} wrong ones."
+            f"Noise of the kind `{origin.noise}` was injected into the training labels: it removed "
+            f"{percent(origin.removed)} % of the true positives and added {origin.added:,} wrong ones."
         )
-    audited = origin.estimate["splits"].get("train")
-    if audited:
+    if origin.wrong is not None:
         found.append(
-            f"The audit (features: `{origin.estimate['features']}`) holds {percent(audited['wrong_share'])} % of the "
-            f"given training positives for wrong, and {percent(audited['missing_share'], 2)} % of the absent labels "
-            "for missing."
+            f"The audit (features: `{origin.audited_by}`) holds {percent(origin.wrong)} % of the given training "
+            f"positives for wrong, and {percent(origin.missing, 2)} % of the absent labels for missing."
         )
     else:
         found.append("The labels were not audited: there were neither features nor weights to judge them with.")

@@ -47,7 +47,7 @@ class QueryDecoder(nn.Module):
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Features (B, C, H, W) to logits (B, K)."""
         places_BPE = self.projection(features_BCHW.flatten(2).transpose(1, 2)).relu()
-        queries_BQE = self.query_norm(self.queries).expand(len(places_BPE), -1, -1)
+        queries_BQE = self.query_norm(self.queries).expand(places_BPE.shape[0], -1, -1)
         # With its weights asked for, attention is matrix products and a softmax: the fused kernels, taken otherwise,
         # sum in no fixed order in their backward pass on a GPU.
         attended_BQE, _ = self.attention(queries_BQE, places_BPE, places_BPE, need_weights=True)

@@ -27,6 +27,7 @@ CLASSES_PICTURE, NOISE = PREPARED / "classes.png", NOISY / "noise.json"
 LABEL_QUALITY, NOISE_ESTIMATE = AUDIT / "label_quality.parquet", AUDIT / "noise_estimate.json"
 HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
 VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
+MODEL = Path("models/final")
 METRICS, REPORT, PLOTS = Path("metrics.json"), Path("report.html"), Path("plots")
 TRAINED = (HISTORY, MIXTURES, SAMPLER, VERDICT_COUNTS)
 
@@ -76,7 +77,8 @@ class StageRun:
 class Record:
     """A record: the parent's content, then its stages in order; `files` pairs a file with its folder in MLflow.
 
-    key: of the parent run. lock_digest: of all that DVC locked, which tells its versions apart.
+    key: of the parent run. lock_digest: of all that DVC locked, which tells its versions apart. model: the folder of
+    the trained model; None if there is none.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Record:
     tables: dict[str, pd.DataFrame]
     datasets: list[DatasetUse]
     stages: list[StageRun]
+    model: Path | None = None
 
 
 def read_record() -> Record:
@@ -122,6 +125,7 @@ def read_record() -> Record:
         tables=_label_tables(),
         datasets=[training, evaluation],
         stages=[_stage_run(name, locked[name], content) for name, content in contents.items()],
+        model=MODEL if (MODEL / "model.json").exists() else None,
     )
 
 

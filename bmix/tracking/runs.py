@@ -41,6 +41,7 @@ def connect(target: Destination) -> MlflowClient:
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     from mlflow import MlflowClient
@@ -52,7 +53,7 @@ def connect(target: Destination) -> MlflowClient:
         with only_one(target):
             _create_database(target.database, target.artifacts)
             mend_locations(target)
-    return MlflowClient(tracking_uri=target.uri)
+    return MlflowClient(tracking_uri=target.uri, registry_uri=target.uri)
 
 
 def ensure_experiment(client: MlflowClient, target: Destination) -> Experiment:

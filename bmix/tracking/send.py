@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bmix.tracking.destination import Destination
+from bmix.tracking.models import log_model
 from bmix.tracking.reach import only_one
 from bmix.tracking.record import Point, Record, StageRun
 from bmix.tracking.runs import (
@@ -58,6 +59,8 @@ def send(record: Record, target: Destination) -> SentRuns:
         children = _write_children(client, experiment, parent.info.run_id, record.stages)
         if not _holds(parent, record) or not client.list_artifacts(parent.info.run_id):
             _fill_parent(client, parent, record)
+        if record.model is not None:
+            log_model(client, experiment, parent.info.run_id, record.model)
         for run in [*watched, *live]:
             if run.info.run_id != parent.info.run_id:
                 client.delete_run(run.info.run_id)

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from bmix.support.files import write_json
 from bmix.tracking.destination import Destination
+from bmix.tracking.models import registered_name
 from bmix.tracking.server import ask
 from bmix.workspace.locked import PARAMS_FILE, digest, load_yaml, locked_stages
 
@@ -70,6 +71,7 @@ def _expected(target: Destination) -> dict[str, Any]:
         "lock": digest(locked_stages()),
         "experiment": target.experiment,
         "uri": target.shown,
+        "registered": registered_name(),
     }
 
 

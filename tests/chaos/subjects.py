@@ -11,12 +11,17 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
+from bmix.audit.files import write_audit
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
-from bmix.evaluation.results import class_table, metrics_of, summary
+from bmix.evaluation.calibration import content
+from bmix.evaluation.origin import read_origin
+from bmix.evaluation.results import Evaluation, class_table, metrics_of, summary
 from bmix.figures import training as figures
+from bmix.figures.card import render_card
 from bmix.figures.report import render_report
 from bmix.models.backbones import build_classifier
+from bmix.models.calibration import weights_digest
 from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
 from bmix.models.weights import load_weights, read_weights
 from bmix.noise.matrix import read_matrix
@@ -24,6 +29,7 @@ from bmix.params import load_params
 from bmix.pipeline.checks import edited_params
 from bmix.pipeline.data_check import check_data
 from bmix.sources.digits import read_scene_settings
+from bmix.support.files import write_json
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.run import advance, build_trainer, write_outputs
@@ -231,6 +237,8 @@ def _build_safetensors() -> list[Path]:
 def _build_model() -> list[Path]:
     Path("model").mkdir()
     save_classifier(_classifier(), Path("model"))
+    weights = weights_digest(Path("model/model.safetensors"))
+    write_json(Path("model/calibration.json"), content(None, ["a", "b", "c"], weights))
     # The description, which people edit, more often than the weights.
     return [*_files("model", ".json") * 6, *_files("model", ".safetensors")]
 
@@ -259,13 +267,20 @@ def _trainer():
     return build_trainer(load_params(), manifest, given_NK)
 
 
+def _evaluation() -> Evaluation:
+    classifier = load_classifier(Path("models/final"), calibrated=False)
+    return evaluate.measure(load_params(), read_manifest(Path("data/prepared")), classifier)
+
+
 def _measure() -> object:
-    evaluation, _ = evaluate.measure(load_params())
-    return metrics_of(evaluation), summary(evaluation), class_table(evaluation), render_report(evaluation, Path(), [])
+    evaluation, spec = _evaluation(), load_classifier(Path("models/final")).spec
+    card = render_card(evaluation, spec, read_origin(Path("data"), "features", "balancemix"))
+    measured = metrics_of(evaluation), summary(evaluation), class_table(evaluation)
+    return *measured, render_report(evaluation, Path(), []), card
 
 
 def _draw() -> object:
-    evaluation, _ = evaluate.measure(load_params())
+    evaluation = _evaluation()
     drawn = (figures.learning_curves, figures.verdict_shares_by_epoch, figures.mixtures, figures.sampler)
     return [draw(evaluation, Path("drawn.png")) for draw in drawn]
 
@@ -273,11 +288,13 @@ def _draw() -> object:
 @_subject("evaluate", _measure)
 def _build_evaluation() -> list[Path]:
     _build_run()
+    write_audit(Path("data/audit"), "off", [], {})
     names = ["history.csv", "mixtures.parquet", "sampler.csv", "verdicts.json", "verdicts.parquet"]
     prepared = ["manifest.parquet", "classes.json", "facts.json"]
     return [
         *map(Path, names),
         *(Path("data/prepared") / name for name in prepared),
+        Path("data/audit/noise_estimate.json"),
         *_files("data/noisy", ".json", ".parquet"),
     ]
 

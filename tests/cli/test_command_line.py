@@ -14,7 +14,13 @@ from bmix.cli.command import spread
 from bmix.cli.labels import LABELS
 from tests.helpers.tiny import REPOSITORY
 
-COMMANDS = [function.__name__ for functions in PANELS.values() for function in functions]
+
+def command_name(function: Callable[..., int | None]) -> str:
+    """As it is typed."""
+    return function.__name__.replace("_", "-")
+
+
+COMMANDS = [command_name(function) for functions in PANELS.values() for function in functions]
 OF_LABELS = [f"labels {function.__name__}" for function in LABELS]
 Answer = Callable[..., tuple[int, str]]
 
@@ -40,7 +46,7 @@ def test_help_shows_every_command_below_its_panel(answer: Answer) -> None:
     for panel, functions in PANELS.items():
         lines = shown.partition(f"\n{panel}:\n")[2].partition("\n\n")[0]
         assert [line.split()[0] for line in lines.splitlines() if line[2] != " "] == [
-            function.__name__ for function in functions
+            command_name(function) for function in functions
         ]
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bmix.figures.card import Origin, markdown, render_card
+from bmix.evaluation.origin import Origin
+from bmix.figures.card import markdown, render_card
 from bmix.models.store import ClassifierSpec
 from bmix.noise import measured_rates
 from tests.helpers.evaluation_example import Example, make_example
@@ -18,17 +19,19 @@ def example() -> Example:
 
 
 def origin(example: Example, kind: str = "mislabel", audited: bool = False) -> Origin:
-    estimate = {"wrong_share": 0.123, "missing_share": 0.0045}
+    measured = measured_rates(example.true, example.given)
     return Origin(
-        facts={
-            "images": {"train": 300, "test": 600, "unlabelled": 5},
-            "labels_per_image": {"train": {"mean": 1.25}, "test": {"mean": 2.0}},
-            "imbalance_ratio": 60.0,
-        },
-        noise={"kind": kind, "rate": 0.4, "measured": measured_rates(example.true, example.given)},
-        estimate={"features": "backbone" if audited else "off", "splits": {"train": estimate} if audited else {}},
         source="table",
         recipe="balancemix",
+        images={"train": 300, "test": 600, "unlabelled": 5},
+        labels_per_image={"train": 1.25, "test": 2.0},
+        imbalance=60.0,
+        noise=kind,
+        removed=measured["removed_rate"],
+        added=measured["added"],
+        audited_by="backbone" if audited else "off",
+        wrong=0.123 if audited else None,
+        missing=0.0045 if audited else None,
     )
 
 
