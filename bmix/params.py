@@ -150,7 +150,9 @@ class ModelParams(Section):
     hidden: int = Field(ge=0, le=65_536, description="of mlp: width of the hidden layer; 0: of its input, 64 to 1024")
     norm: Literal["batch", "none"] = Field(description="of mlp: the norm of the hidden layer")
     dropout: float = Field(ge=0, lt=1, description="of mlp: share of the hidden layer dropped in training")
-    weights: Place = Field(description="none, imagenet (torchvision's, downloaded), or a weights file")
+    weights: Place = Field(
+        description="none, imagenet (torchvision's, downloaded), a weights file, or the folder of a model"
+    )
 
 
 class TrainingParams(Section):
@@ -161,7 +163,11 @@ class TrainingParams(Section):
     warmup_epochs: int = Field(ge=1, description="epochs before label management starts")
     batch_size: int = Field(ge=2, description="pairs per step")
     optimizer: Literal["sgd", "adamw"] = Field(description="sgd: Nesterov off, with momentum; adamw: betas 0.9, 0.999")
-    learning_rate: float = Field(gt=0, description="at the start of one cosine over all epochs")
+    learning_rate: float = Field(gt=0, description="the highest of the run")
+    schedule: Literal["cosine", "constant", "one-cycle"] = Field(
+        description="of the learning rate: one cosine down over all epochs; the same throughout, so that a run can be "
+        "made longer; up for three tenths of the epochs, then down"
+    )
     backbone_rate: float = Field(ge=0, le=1, description="learning rate of the backbone, as a share of learning_rate")
     momentum: float = Field(ge=0, lt=1, description="of sgd; unused by adamw")
     weight_decay: float = Field(ge=0, description="of both optimisers")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.data.present import read_present
+from bmix.models.registry import weights_file
 from bmix.params import Params
 from bmix.recipes import RECIPES
 from bmix.support.errors import InputError
@@ -41,9 +43,9 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
     with process_group() as ranks, _watched(stage, ranks):
         _refuse_missing(declaration.inputs)
         # DVC knows the weights by their path alone, which may also be a word such as none.
-        weights = [path for path in [Path(params.model.weights)] if path.is_file()]
+        weights = [path for path in [weights_file(Path(params.model.weights))] if path.is_file()]
         identity = RunIdentity.of(
-            declaration.settings(params.flat()), [*declaration.inputs, *weights], declaration.code
+            determining(declaration.settings(params.flat())), [*declaration.inputs, *weights], declaration.code
         )
         refuse_disagreement(ranks, identity.parts)
         checkpoints = Checkpoints(project_root() / ".bmix" / "checkpoints", stage, identity)
@@ -53,7 +55,17 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
             _train(stage, params, trainer, until, checkpoints)
             finish(trainer)
             if ranks.first:
-                checkpoints.finish()
+                checkpoints.finish(keep=can_be_longer(params.flat()))
+
+
+def can_be_longer(settings: dict[str, Any]) -> bool:
+    """Whether a run is the beginning of a longer one: nothing in it depends on the number of its epochs."""
+    return bool(settings["training.schedule"] == "constant")
+
+
+def determining(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that determine a run epoch by epoch: without the number of epochs where that has no say."""
+    return {key: value for key, value in settings.items() if key != "training.epochs" or not can_be_longer(settings)}
 
 
 def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: Ranks) -> Trainer:

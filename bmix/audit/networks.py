@@ -26,6 +26,7 @@ SCHEDULE = {
     "batch_size": 64,
     "optimizer": "adamw",
     "learning_rate": 0.003,
+    "schedule": "cosine",
     "backbone_rate": 1.0,
     "weight_decay": 1e-4,
     "average": 0.0,

@@ -18,10 +18,13 @@ def repro(edits: Edits = [], name: Name = "") -> int:  # noqa: B006 - typer's wa
     """
     from bmix.pipeline.projects import open_project
     from bmix.pipeline.repro import PipelineError, reproduce
+    from bmix.pipeline.start import other_epochs
 
     project = open_project(edits, name)
     try:
         with Lines() as lines:
+            for line in other_epochs(project.params):
+                lines.tell(line)
             if project.folder != Path():
                 lines.tell(f"runs in {project.folder}")
             reproduce(project.folder, tell=lines.tell, environment=project.environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bmix.models.heads import HeadSettings, PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
 from bmix.models.registry import backbone_traits, check_fit, head_traits
-from bmix.models.weights import load_weights, read_weights
+from bmix.models.weights import load_weights, of_other_classes, read_weights
 from bmix.randomness import derive_seed
 from bmix.support.errors import InputError
 
@@ -38,6 +39,7 @@ def build_classifier(
     feature_count: int | None = None,
     head_settings: HeadSettings | None = None,
     image_size: int | None = None,
+    classes: Sequence[str] | None = None,
 ) -> ImageNetwork | FeatureNetwork:
     """A network from normalised images (B, 3, H, W) float to logits (B, class_count), in training mode on the CPU.
 
@@ -47,8 +49,9 @@ def build_classifier(
     The head `linear` is global pooling and one linear layer, `mlp` has a hidden layer between them, and `decoder` has
     `head_settings.queries` queries (0: one per class), at most one per class.
     `weights` is `none`, `imagenet` (torchvision's or timm's, downloaded at the first use) or the path of a safetensors
-    or torch file, whose last layer may be absent or of another size: it is then drawn again. What is drawn depends on
-    `seed` alone, and torch's global generators stay as they were.
+    or torch file, whose last layer may be absent or of another size: it is then drawn again; or the folder of a model,
+    whose last layer is drawn again too unless its classes are `classes`, where these are given. What is drawn depends
+    on `seed` alone, and torch's global generators stay as they were.
     InputError: an unknown backbone or head, a head that the backbone cannot have, fewer than one class, more queries
     than classes, no feature_count for `identity`, timm absent, weights that cannot be had or do not fit.
     """
@@ -67,7 +70,11 @@ def build_classifier(
             load_weights(network, _family(backbone).published_weights(backbone), "imagenet")
     if weights not in ("none", "imagenet"):
         path = Path(weights)
-        load_weights(network, read_weights(path), str(path))
+        state = read_weights(path)
+        if classes is not None and of_other_classes(path, classes):
+            by_class = {f"head.{name}" for name in network.head.class_tensors}
+            state = {name: value for name, value in state.items() if name not in by_class}
+        load_weights(network, state, str(path))
     return network
 
 

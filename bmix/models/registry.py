@@ -9,6 +9,8 @@ from pathlib import Path
 from bmix.support.errors import InputError, nearest
 
 PREFIX = "timm/"
+WEIGHTS, SPEC = "model.safetensors", "model.json"
+"""The two files of a model's folder that rebuild its network."""
 _TIMM_NAME = re.compile(r"timm/[A-Za-z0-9_.-]+")
 
 
@@ -120,12 +122,17 @@ def check_fit(backbone: str, head: str, weights: str, holds_features: bool) -> N
         )
 
 
+def weights_file(path: Path) -> Path:
+    """The file of weights that a path names: itself, or that in the folder of a model."""
+    return path / WEIGHTS if path.is_dir() else path
+
+
 def check_weights(key: str, weights: str) -> None:
     """InputError under `key` of params.yaml if the weights are neither none, imagenet nor a file."""
-    if weights not in ("none", "imagenet") and not Path(weights).is_file():
+    if weights not in ("none", "imagenet") and not weights_file(Path(weights)).is_file():
         raise InputError(
             f"params.yaml, {key}",
-            f"{weights} is not a file",
-            "none, imagenet or the path of a weights file",
+            f"{weights} is not a file, nor a folder that holds {WEIGHTS}",
+            "none, imagenet, the path of a weights file, or the folder of a model",
             f"correct it.{nearest(weights, ('none', 'imagenet'))}",
         )

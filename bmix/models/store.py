@@ -19,16 +19,13 @@ from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.calibration import Calibration, read_calibration
 from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
-from bmix.models.registry import BACKBONES, HEADS, is_backbone
+from bmix.models.registry import BACKBONES, HEADS, SPEC, WEIGHTS, is_backbone
 from bmix.models.weights import load_weights, read_weights
 from bmix.support.errors import InputError, listed
 from bmix.support.files import replaced, write_json
 from bmix.support.readers import Made, read_json_file, shown
 
 Picture = Image.Image | str | Path
-
-WEIGHTS, SPEC = "model.safetensors", "model.json"
-"""The two files of a model's folder that rebuild its network."""
 
 BATCH = 64
 """Pictures that a prediction passes through the network at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,15 +14,19 @@ from torch import Tensor
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
 from bmix.models.ensemble import Ensemble
 from bmix.models.networks import FeatureNetwork, ImageNetwork
+from bmix.models.registry import SPEC, weights_file
 from bmix.support.errors import InputError, listed
+from bmix.support.readers import Made, read_json_file
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The tensors by name in a safetensors or torch file (there also under "state_dict"), on the CPU.
 
+    Of a folder: those of the model in it.
     Nothing but tensors is unpickled, and nothing that takes more memory than the file has bytes. InputError if the
     file is missing, is neither, or holds something else; OSError if it cannot be read.
     """
+    path = weights_file(path)
     if not path.is_file():
         raise InputError(
             str(path), "no such file", "a file of weights, safetensors or torch", "correct model.weights, or use none"
@@ -56,6 +60,17 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     if fault := _not_tensors_by_name(content):
         raise InputError(str(path), fault, "tensors with numbers, by name", "save the network's state_dict()")
     return cast("Mapping[str, Tensor]", content)
+
+
+def of_other_classes(path: Path, classes: Sequence[str]) -> bool:
+    """Whether a path is the folder of a model whose classes are not these, in this order."""
+    if not path.is_dir():
+        return False
+    made = Made("the description of a model", "name a folder that bmix wrote a model to, or a file of weights")
+    content = read_json_file(path / SPEC, made)
+    if not isinstance(content, dict) or not isinstance(content.get("classes"), list):
+        made.refuse(path / SPEC, "holds no classes")
+    return content["classes"] != list(classes)
 
 
 def _refuse_packed(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import bmix
 from bmix.audit.choice import check_audit
-from bmix.models.registry import backbone_traits, check_fit, check_weights
+from bmix.models.registry import WEIGHTS, backbone_traits, check_fit, check_weights, weights_file
 from bmix.params import PLACES, Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
@@ -107,6 +107,13 @@ def _moved(key: str, place: Path) -> str:
         folder = Path("data") / ("pretrained" if key == "model.weights" else "mine")
         copy = shlex.join(["cp", str(place), f"{folder}/"])
         return f"mkdir -p {folder} && {copy}, and set {key} to {folder / place.name}"
+    if key == "model.weights" and (place / WEIGHTS).is_file():
+        copied = shlex.join(["cp", "-r", str(place), "data/pretrained/"])
+        edit = shlex.quote(f"model.weights={place}")
+        return (
+            f"bmix repro --set {edit} goes on from a copy of it; or make one: mkdir -p data/pretrained && {copied}, "
+            f"and set model.weights to data/pretrained/{place.name}"
+        )
     return f"move the data to a folder of its own, e.g. data/mine, and set {key} to that"
 
 
@@ -143,7 +150,7 @@ def _check_network(params: Params) -> None:
 def _check_model(params: Params) -> None:
     """Have timm say whether it knows the backbone, and read the weights file, once for each state of the two."""
     backbone, weights = params.model.backbone, params.model.weights
-    file = None if weights in ("none", "imagenet") else Path(weights)
+    file = None if weights in ("none", "imagenet") else weights_file(Path(weights))
     if file is None and not backbone_traits(backbone).timm:
         return
     state: list[Any] = [bmix.__version__, backbone, weights]

@@ -9,6 +9,7 @@ from typing import Any
 
 from bmix.params import Params, parse_params, read_yaml
 from bmix.pipeline.checks import check_inputs, edited_params
+from bmix.pipeline.start import with_kept_weights
 from bmix.support.errors import InputError
 from bmix.workspace.run_note import RunNote
 
@@ -48,6 +49,9 @@ def open_project(edits: list[str], name: str = "") -> Project:
     """
     check_name(name)
     content, params = edited_params(edits)
+    if edits:
+        # The weights in params.yaml itself are refused where the pipeline would remove them.
+        content, params = with_kept_weights(content, params)
     check_inputs(params)
     base = parse_params(read_yaml(Path("params.yaml")))
     if params == base and not name:

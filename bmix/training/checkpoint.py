@@ -51,8 +51,8 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
     def resume(self, trainer: Trainer) -> bool:
-        """Go on from the last epoch written; False if there is none."""
-        epochs = _epochs(self.folder)
+        """Go on from the last epoch written; False if there is none, or it lies beyond the run's own last epoch."""
+        epochs = [epoch for epoch in _epochs(self.folder) if _number(epoch) <= trainer.plan.epochs]
         if not epochs:
             return False
         load_run(trainer, epochs[-1])
@@ -72,9 +72,12 @@ class Checkpoints:
             "training starts afresh; that run goes on when these are as before",
         ]
 
-    def finish(self) -> None:
-        """Mark the outputs as written; the checkpoint stays until DVC has them (see bmix.training.finished)."""
-        mark_finished(self.folder)
+    def finish(self, keep: bool = False) -> None:
+        """Mark the outputs as written; the checkpoint stays until DVC has them (see bmix.training.finished).
+
+        keep: for good, so that a longer run can go on from it.
+        """
+        mark_finished(self.folder, keep)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ FINISHED = "finished"
 """The file that marks a run's folder once the stage has written its outputs, and names the folder they lie in."""
 
 
-def mark_finished(folder: Path) -> None:
-    """Mark a run's folder, which a run of no epoch has not made yet; the outputs lie in the present directory."""
-    write_text(folder / FINISHED, str(Path.cwd()))
+def mark_finished(folder: Path, keep: bool = False) -> None:
+    """Mark a run's folder, which a run of no epoch has not made yet; the outputs lie in the present directory.
+
+    keep: name no directory, so that the checkpoint is never dropped.
+    """
+    write_text(folder / FINISHED, "" if keep else str(Path.cwd()))
 
 
 def drop_finished(home: Path) -> None:

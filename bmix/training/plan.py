@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+SCHEDULES = ("cosine", "constant", "one-cycle")
+RISE = 0.3
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -16,6 +19,7 @@ class Plan:
 
     batch_size: of the whole step, which several processes share. backbone_rate: of the backbone, as a share of
     learning_rate. average: the decay of a moving average of the weights, 0 for none. precision: float32, bf16 or fp16.
+    schedule: one of SCHEDULES.
     """
 
     epochs: int
@@ -29,6 +33,7 @@ class Plan:
     average: float = 0.0
     seed: int = 0
     precision: str = "float32"
+    schedule: str = "cosine"
 
     def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """SGD with momentum or AdamW over every parameter of the network; each group's `scale` is that of its rate.
@@ -47,5 +52,22 @@ class Plan:
         return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def learning_rate_at(self, progress: float) -> float:
-        """Cosine annealing without restart; progress runs from 0 to 1 over ALL epochs, warm-up included."""
+        """The rate at a moment; progress runs from 0 to 1 over ALL epochs, warm-up included.
+
+        cosine: annealing without restart. constant: the same throughout. one-cycle: up by a cosine from 1/25 of the
+        rate to all of it in the first RISE of the run, then down by one to next to nothing (Smith and Topin 2018, as
+        torch's OneCycleLR; the momentum stays).
+        """
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "one-cycle":
+            first = self.learning_rate / 25
+            if progress < RISE:
+                return _between(first, self.learning_rate, progress / RISE)
+            return _between(self.learning_rate, first / 10_000, (progress - RISE) / (1 - RISE))
         return 0.5 * self.learning_rate * (1 + math.cos(math.pi * progress))
+
+
+def _between(first: float, last: float, progress: float) -> float:
+    """From first to last along half a cosine."""
+    return last + 0.5 * (first - last) * (1 + math.cos(math.pi * progress))

@@ -137,7 +137,9 @@ def _build_network(
     spec = ClassifierSpec.of(model.backbone, model.head, size, classes, settings, feature_count, members)
 
     def build(seed: int, weights: str) -> Network:
-        return build_classifier(model.backbone, model.head, len(classes), weights, seed, feature_count, settings, size)
+        return build_classifier(
+            model.backbone, model.head, len(classes), weights, seed, feature_count, settings, size, classes
+        )
 
     return build_members(members, params.training.seed, build, model.weights), spec
 
