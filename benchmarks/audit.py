@@ -142,12 +142,14 @@ def _cleanlab() -> Callable[..., np.ndarray] | None:
     return get_label_quality_scores  # type: ignore[no-any-return]
 
 
-def logistic_scores(features_ND: np.ndarray, given_N: np.ndarray, fold_N: np.ndarray) -> np.ndarray:
+def logistic_scores(
+    features_ND: np.ndarray, given_N: np.ndarray, fold_N: np.ndarray, strength: float = 0.01
+) -> np.ndarray:
     """P(given as present) of one class by scikit-learn's logistic regression, each row by the other folds."""
     share_N = np.zeros(len(given_N))
     for fold in range(FOLDS):
         out = fold_N == fold
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             share_N[out] = model.fit(features_ND[~out], given_N[~out]).predict_proba(features_ND[out])[:, 1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 BENCHMARKS = {
     "audit": "benchmarks.audit:bench_detection",
+    "audit-images": "benchmarks.audit_images:bench",
     "audit-speed": "benchmarks.audit:bench_speed",
     "checkpoint": "benchmarks.epoch:bench_checkpoint",
     "data-scale": "benchmarks.data_scale:bench",

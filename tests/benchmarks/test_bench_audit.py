@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import audit
+from benchmarks import audit, audit_images
 
 
 def test_the_speed_is_a_ratio_at_equal_work(
@@ -34,3 +34,17 @@ def test_made_up_pictures_are_long_tailed_and_have_a_class_each() -> None:
     assert true_NK.sum(axis=0)[0] > true_NK.sum(axis=0)[-1]
     assert (given_NK != true_NK).any()
     assert np.isin(given_NK, (0, 1)).all()
+
+
+def test_instances_have_few_wrong_labels_and_their_average_is_that_of_a_loop() -> None:
+    features, given, true = audit_images.instances(400, 5, 6, 2, np.random.default_rng(0))
+    assert np.allclose(np.linalg.norm(features, axis=1), 1)
+    wrong = (given != true).sum(axis=1)
+    assert 0 < wrong.mean() < 0.6
+    assert wrong.max() <= 3
+    right = np.random.default_rng(1).random((20, 6))
+    for row, found in zip(right, audit_images.averaged(right), strict=True):
+        expected = max(row)
+        for share in sorted(row, reverse=True)[1:]:
+            expected = 0.8 * share + 0.2 * expected
+        assert found == pytest.approx(expected)

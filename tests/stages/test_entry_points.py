@@ -17,11 +17,14 @@ MODULES = [
     "bmix.training.launch",
     "flows.pipeline",
     "flows.retrain",
+    "benchmarks.audit",
+    "benchmarks.audit_images",
     "benchmarks.bench",
     "benchmarks.many_classes",
     "benchmarks.real_noise",
     "benchmarks.recipes",
     "benchmarks.scale",
+    "benchmarks.tuning",
 ]
 
 
