@@ -2,7 +2,8 @@
 
 `python -m benchmarks.components FOLDER --set features data.path=FEATURES ...` trains whatever is not yet in FOLDER and
 prints mean ± standard error over the seeds, and the paired difference to the row that each one changes. `--thin 353
-FEATURES.npz` thins the training images first, so that the rarest class has 1/353 of the most frequent one's positives.
+FEATURES.npz` thins the training images first, so that the rarest class has 1/353 of the positives that the most
+frequent one had, and prints what eq. 4 would draw of them by simulated confidences (benchmarks.many_classes).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.many_classes import sampler_table, simulate
 from benchmarks.recipes import run
 from bmix.randomness import numpy_generator
 from bmix.sources.features.npz import open_npz
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--noise", default="mislabel 0.4", metavar="'KIND RATE'")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS), metavar="ROW")
     parser.add_argument("--thin", nargs=2, metavar=("RATIO", "FEATURES"), help="the ratio, and the .npz to thin")
     parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -50,6 +52,7 @@ def main() -> None:
         home.mkdir(parents=True, exist_ok=True)
         ratio, features = arguments.thin
         print("training positives:", thin(Path(features), home / "thin.npz", float(ratio)))
+        print(sampled(home / "thin.npz").round(2).to_string(index=False), flush=True)
         edits = [*edits, f"data.path={home / 'thin.npz'}", f"data.root={home}"]
     kind, rate = arguments.noise.split()
     for seed, row in product(arguments.seeds, arguments.rows):
@@ -57,15 +60,16 @@ def main() -> None:
         if not (folder / "metrics.json").exists():
             fixed = [f"training.seed={seed}", f"noise.seed={seed}", f"noise.kind={kind}", f"noise.rate={rate}"]
             run(root, folder, home / "prepared", [*edits, "training.recipe=balancemix", *fixed, *ROWS[row][1]])
-    with pd.option_context("display.width", 200):
+    if arguments.rows:
         print(table(home, arguments.rows, arguments.seeds).to_string(index=False))
 
 
 def thin(features: Path, output: Path, ratio: float, seed: int = 0) -> list[int]:
     """Write the features without some images of split train; its positives of each class, most frequent first.
 
-    Wanted are counts that fall evenly in logarithm from the most frequent class's to 1 / ratio of it. From the rarest
-    class on, images of a class that has too many are left out at random, but for those that show a rarer class too.
+    Wanted are counts that fall evenly in logarithm from the most frequent class's to 1 / ratio of it; that class itself
+    ends below its own, as its images beside others go with them. From the rarest class on, images of a class that has
+    too many are left out at random, but for those that show a rarer class too.
     """
     with open_npz(features) as archive:
         arrays = {name: archive.read(name) for name in archive.names}
@@ -84,6 +88,13 @@ def thin(features: Path, output: Path, ratio: float, seed: int = 0) -> list[int]
     with replaced(output) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **{n: v[kept_N] if len(v) == len(kept_N) else v for n, v in arrays.items()})
     return labels_NK[training_N & kept_N][:, order_K].sum(axis=0).tolist()
+
+
+def sampled(features: Path) -> pd.DataFrame:
+    """What samplers draw of the training images, by a model in the middle of training, 40 % of the positives moved."""
+    with open_npz(features) as archive:
+        labels_NK = (archive.read("Y")[archive.read("split") == "train"] == 1).astype(np.uint8)
+    return sampler_table(simulate(labels_NK, "mislabel", "middle", seed=0))
 
 
 def table(home: Path, rows: list[str], seeds: list[int]) -> pd.DataFrame:
