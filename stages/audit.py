@@ -40,6 +40,7 @@ def main() -> None:
 def audited(params: Params, manifest: Manifest, features: str) -> dict[str, AuditedSplit]:
     """What the audit says of every split but unlabelled, measured where the truth is known."""
     # Where nothing is audited, nothing of this is imported.
+    from bmix.audit.labels import trusting
     from bmix.audit.splits import audit_splits
 
     _, train_NK, true_NK = read_labels(NOISY, manifest)
@@ -51,6 +52,8 @@ def audited(params: Params, manifest: Manifest, features: str) -> dict[str, Audi
     for split, labels_NK in given.items():
         labels_NK[manifest.ignored(split)] = -1
     audits = audit_splits(_scores(params, manifest, features, given), given, list(manifest.classes))
+    for split, audit in audits.items():
+        audits[split] = trusting(audit, given[split], manifest.reviewed_if_any(split))
     return {
         split: AuditedSplit(manifest.ids(split), given[split], audit, _measured(audit, given[split], truth[split]))
         for split, audit in audits.items()

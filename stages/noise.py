@@ -23,10 +23,10 @@ PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
 def main() -> None:
     """Read params.yaml and the manifest; write labels.parquet and noise.json.
 
-    Ignored cells are 0 before and after: what the noise puts there is taken back, and they count nowhere. Without
-    injected noise the source's own truth is written, where it has one.
-    Raises InputError for a bad `noise.matrix`, for noise on labels whose truth the source knows, and where a class has
-    no given positive left.
+    Ignored cells are 0 before and after: what the noise puts there is taken back, and they count nowhere. Labels that
+    people looked at stay as they were answered. Without injected noise the source's own truth is written, where it has
+    one. Raises InputError for a bad `noise.matrix`, for noise on labels whose truth the source knows, and where a class
+    has no given positive left.
     """
     with stage_timing("noise"), replaced_folder(NOISY) as folder:
         noise = load_params().noise
@@ -38,6 +38,8 @@ def main() -> None:
         given_NK = inject(labels_NK, noise.kind, noise.rate, rng, matrix_KK)
         if ignored_NK is not None:
             given_NK[ignored_NK] = 0
+        if (reviewed_NK := manifest.reviewed_if_any("train")) is not None:
+            given_NK[reviewed_NK] = labels_NK[reviewed_NK]
         _refuse_absent_classes(given_NK, manifest.classes, noise)
         write_labels(folder, manifest, given_NK, true_NK)
         measured = measured_rates(labels_NK if true_NK is None else true_NK, given_NK, ignored_NK)

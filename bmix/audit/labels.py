@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,14 @@ def judge(
     quality_NK = np.where(given_NK < 0, np.nan, np.where(given_NK == 1, typical_NK, -typical_NK))
     table = _table(class_names, number_K2, auc_K, (wrong_K, positives), (missing_K, negatives), separation_K, judged_K)
     return LabelAudit(scores_NK, p_present_NK, quality_NK, table, lines)
+
+
+def trusting(audit: LabelAudit, given_NK: np.ndarray, reviewed_NK: np.ndarray | None) -> LabelAudit:
+    """The same, but what people looked at, bool (N, K), is right as it is given, and has no `quality`."""
+    if reviewed_NK is None:
+        return audit
+    p_present_NK = np.where(reviewed_NK & (given_NK >= 0), given_NK, audit.p_present)
+    return replace(audit, p_present=p_present_NK, quality=np.where(reviewed_NK, np.nan, audit.quality))
 
 
 def flip_rates(wrong_K: np.ndarray, missing_K: np.ndarray, number_K2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

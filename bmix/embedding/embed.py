@@ -15,7 +15,7 @@ import torch
 from numpy.lib import format as npy
 
 from bmix.data.augment import build_augment
-from bmix.data.manifest import TRUE, Manifest, holds_features, label_matrix, read_manifest
+from bmix.data.manifest import REVIEWED, TRUE, Manifest, holds_features, label_matrix, read_manifest
 from bmix.models.frozen import features_of, frozen_backbone, load_images
 from bmix.models.store import Classifier
 from bmix.randomness import keys
@@ -136,6 +136,8 @@ def _write(output: Path, manifest: Manifest, parts: Sequence[Path]) -> None:
         "ids": np.array(frame["id"].tolist()),
         "split": np.array(frame["split"].tolist()),
     }
+    if REVIEWED in frame:
+        arrays[REVIEWED] = label_matrix(frame[REVIEWED], manifest.classes).astype(np.int8)
     if TRUE in frame:
         arrays[TRUE] = label_matrix(frame[TRUE], manifest.classes).astype(np.int8)
     with replaced(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:

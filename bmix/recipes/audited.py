@@ -64,6 +64,11 @@ class Audited(MixedPairs):
 
     def weight(self, rows_B: Tensor) -> Tensor:
         """What the given labels of images count for, float32 (B, K) in [0, 1]: see the class."""
+        weight = self._doubted_weight(rows_B)
+        return weight if self.reviewed_NK is None else weight.masked_fill(self.reviewed_NK[rows_B], 1)
+
+    def _doubted_weight(self, rows_B: Tensor) -> Tensor:
+        """The same, as if nobody had looked at any label."""
         given_BK = self.given_NK[rows_B]
         network_BK = None if self.p_clean_NK is None else self.p_clean_NK[rows_B]
         if self.present_NK is None:

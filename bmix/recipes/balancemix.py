@@ -77,7 +77,7 @@ class BalanceMix(MixedPairs):
         self.mixtures = fit_loss_mixtures(
             closing.losses_NK, self.given_NK, image_ids=self.image_ids, class_names=self.class_names
         )
-        self.p_clean_NK = self.mixtures.clean_probability(closing.losses_NK, self.given_NK)
+        self.p_clean_NK = self.trusting(self.mixtures.clean_probability(closing.losses_NK, self.given_NK))
         self.managing = True
         if self.passes_views(manage=True):
             self.confidence_NK = closing.confidence_NK

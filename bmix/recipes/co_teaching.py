@@ -18,9 +18,10 @@ class CoTeaching(MixedPairs):
     whole images; those clean with a probability above 0.5 are what the OTHER network learns from in the next epoch.
 
     Multi-label form, the BalanceMix paper's: an image's loss is the sum over its labels, and all its labels are kept or
-    none. Ours on mixed pairs: as BCE is linear in its label, a pair's loss is λ times the loss at the random image's
-    labels plus 1 - λ times that at its partner's, and of these two terms those of unclean images are left out. Both
-    networks see the same pairs, and the batch norm of either sees all of them.
+    none; an image with a label that people looked at is kept. Ours on mixed pairs: as BCE is linear in its label, a
+    pair's loss is λ times the loss at the random image's labels plus 1 - λ times that at its partner's, and of these
+    two terms those of unclean images are left out. Both networks see the same pairs, and the batch norm of either sees
+    all of them.
 
     The losses of both are minimised as one sum, which is the training loss in the history. Predictions, validation and
     `given_loss` are those of the mean of both probabilities.
@@ -38,6 +39,8 @@ class CoTeaching(MixedPairs):
         """Fit the two mixtures of the next epoch."""
         if epoch_pass.member_losses_MNK is not None:
             self.clean_MN = clean_instances(epoch_pass.member_losses_MNK)
+            if self.reviewed_NK is not None:
+                self.clean_MN = self.clean_MN | self.reviewed_NK.any(dim=1)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """The sum of both networks' losses, each on the images that the other takes for clean."""

@@ -18,6 +18,6 @@ class LLCp(LargeLoss):
 
     def find_missing(self, epoch_pass: EpochPass, epoch: int) -> Tensor:
         """What was corrected before, and the largest losses of the labels that are 0 after that."""
-        corrected_NK = self.given_NK if self.missing_NK is None else self.given_NK | self.missing_NK
-        further_NK = largest_losses(epoch_pass.losses_NK, ~corrected_NK, self.own.delta_rel)
+        doubtable_NK = self.doubtable() if self.missing_NK is None else self.doubtable() & ~self.missing_NK
+        further_NK = largest_losses(epoch_pass.losses_NK, doubtable_NK, self.own.delta_rel)
         return further_NK if self.missing_NK is None else self.missing_NK | further_NK

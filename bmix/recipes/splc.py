@@ -34,7 +34,7 @@ class SPLC(MissingLabels):
 
     def find_missing(self, epoch_pass: EpochPass, epoch: int) -> Tensor:
         """Labels given as 0 with p above τ."""
-        return ~self.given_NK & (epoch_pass.confidence_NK > self.own.tau)
+        return self.doubtable() & (epoch_pass.confidence_NK > self.own.tau)
 
     def loss(self, logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
         """The focal loss with a margin, and the focal or the Hill loss, weighted by the mixed label."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bmix.recipes.shared.base import EpochPass
+from bmix.method.mixing import mix
+from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
 from bmix.recipes.shared.flip_rates import estimate_flip_rates, select_right
 from bmix.recipes.shared.losses import bce_negative, bce_positive, weigh_both
-from bmix.recipes.shared.pairs import MixedPairs
+from bmix.recipes.shared.pairs import MixedPairs, mixed
 from bmix.recipes.shared.settings import setting
 
 _LARGEST_LOGIT = 60.0
@@ -55,6 +56,27 @@ class TEstimator(MixedPairs):
             right_NK = select_right(self.losses_ENK.mean(dim=0), self.given_NK)
             self.flip_rates_2K = estimate_flip_rates(self.given_NK, right_NK, self.own.minimum)
             self.losses_ENK = None
+
+    def step(self, classify: Classify, step: Step) -> StepResult:
+        """The loss of the mixed images; a label that people looked at is not reweighted."""
+        if self.flip_rates_2K is None or self.reviewed_NK is None or step.partner is None or step.coefficient is None:
+            return super().step(classify, step)
+        rows, partner_rows = step.random.rows, step.partner.rows
+        labels, partner_labels = self.labels(rows), self.labels(partner_rows)
+        views, _ = mixed(step, labels, partner_labels)
+        logits = classify(views)
+        of_present, of_absent = importance(logits, self.flip_rates_2K)
+        reviewed, partner_reviewed = self.reviewed_NK[rows], self.reviewed_NK[partner_rows]
+
+        def weighed(weight: Tensor, own: Tensor, partner: Tensor) -> Tensor:
+            first, second = own * weight.masked_fill(reviewed, 1), partner * weight.masked_fill(partner_reviewed, 1)
+            return mix(first, second, coefficient)
+
+        coefficient = step.coefficient
+        present = weighed(of_present, labels, partner_labels)
+        absent = weighed(of_absent, 1 - labels, 1 - partner_labels)
+        loss = weigh_both(bce_positive(logits), bce_negative(logits), present, absent)
+        return StepResult(loss, self.verdict(rows), labels)
 
     def loss(self, logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
         """BCE, its two terms weighted once the flip rates are known."""

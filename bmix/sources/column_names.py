@@ -9,7 +9,9 @@ from bmix.support.errors import InputError, quoted
 
 TEXTS = ["path", "id", "split"]
 LISTS = ["labels", "ignore", "true"]
-ROLES = [*TEXTS, *LISTS]
+REVIEWED = "reviewed"
+"""Under this name alone: what `bmix labels apply` adds."""
+ROLES = [*TEXTS, *LISTS, REVIEWED]
 
 USUAL: dict[str, list[list[str]]] = {
     "path": [
@@ -45,7 +47,8 @@ def find_roles(names: Sequence[str], where: str, needs_path: bool = True) -> dic
     roles: dict[str, str] = {}
     free = {name: _plain(name) for name in names if name not in ROLES}
     for role in ROLES:
-        ranks = [[name for name, plain in free.items() if plain in rank] for rank in ([role], *USUAL.get(role, []))]
+        usual = [] if role == REVIEWED else [[role], *USUAL.get(role, [])]
+        ranks = [[name for name, plain in free.items() if plain in rank] for rank in usual]
         found = next((rank for rank in [[role] if role in names else [], *ranks] if rank), [])
         if len(found) > 1 and role in ("path", "labels"):
             raise InputError(

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import TRUE, Manifest, holds_features, origin
+from bmix.data.manifest import FURTHER, Manifest, holds_features, origin
 from bmix.sources.label_cells.entries import Entries
 from bmix.sources.rows import Rows
 from bmix.support.errors import InputError, quoted
@@ -28,8 +28,8 @@ def merge_repeated(manifest: Manifest, where: str, join: bool) -> Manifest:
     if holds_features(manifest) or not _plain(frame["path"]).duplicated().any():
         return manifest
     labels, ignore = (Entries.of_lists(frame[column]) for column in ("labels", "ignore"))
-    true = Entries.of_lists(frame[TRUE]) if TRUE in frame else None
-    rows, note = merge_repeated_rows(Rows(frame, labels, ignore, true), where, "all" if join else "single")
+    true, reviewed = (Entries.of_lists(frame[name]) if name in frame else None for name in FURTHER)
+    rows, note = merge_repeated_rows(Rows(frame, labels, ignore, true, reviewed), where, "all" if join else "single")
     return replace(manifest, frame=rows.with_lists(manifest.classes), notes={**manifest.notes, "repeated": note})
 
 
@@ -55,7 +55,8 @@ def merge_repeated_rows(rows: Rows, where: str, join: Join) -> tuple[Rows, str]:
     ignore = rows.ignore.joined(image_N).minus(labels)
     true = None if rows.true is None else rows.true.joined(image_N)
     note = f"{len(frame)} rows of {len(images)} images: the labels of an image's rows are joined"
-    return Rows(frame[is_first_N], labels, ignore, true), note
+    reviewed = None if rows.reviewed is None else rows.reviewed.joined(image_N)
+    return Rows(frame[is_first_N], labels, ignore, true, reviewed), note
 
 
 def _plain(paths: pd.Series) -> pd.Series:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import SPLIT_PATTERN, origin
+from bmix.data.manifest import REVIEWED, SPLIT_PATTERN, origin
 from bmix.sources.label_cells.combinations import joined_at
 from bmix.sources.label_cells.entries import Entries
 from bmix.sources.label_cells.rules import delimiter_word
@@ -24,34 +25,41 @@ IS_VALID = {"true": "val", "1": "val", "1.0": "val", "false": "train", "0": "tra
 class Rows:
     """Rows of a source: frame with `path`, `id` and, where it is known, `split`, indexed by origin; and their labels.
 
-    true: what the source knows to be true, None if it knows nothing.
+    true, reviewed: what the source knows to be true, and what people looked at; None if it knows nothing.
     """
 
     frame: pd.DataFrame
     labels: Entries
     ignore: Entries
     true: Entries | None = None
+    reviewed: Entries | None = None
 
     def at(self, kept_N: np.ndarray) -> Rows:
         """The rows that bool (N,) keeps."""
-        true = None if self.true is None else self.true.at(kept_N)
-        return Rows(self.frame[kept_N], self.labels.at(kept_N), self.ignore.at(kept_N), true)
+        return self._each(self.frame[kept_N], lambda entries: entries.at(kept_N))
 
     def without_labels(self, emptied_N: np.ndarray) -> Rows:
         """The rows with all labels taken from those that bool (N,) marks."""
-        true = None if self.true is None else self.true.without(emptied_N)
-        return Rows(self.frame, self.labels.without(emptied_N), self.ignore.without(emptied_N), true)
+        return self._each(self.frame, lambda entries: entries.without(emptied_N))
+
+    def _each(self, frame: pd.DataFrame, change: Callable[[Entries], Entries]) -> Rows:
+        true, reviewed = (None if entries is None else change(entries) for entries in (self.true, self.reviewed))
+        return Rows(frame, change(self.labels), change(self.ignore), true, reviewed)
 
     def cells(self) -> dict[str, Entries]:
-        """The entries by the manifest's column."""
+        """The entries of what is said of the images, by the manifest's column."""
         return {"labels": self.labels, "ignore": self.ignore} | ({} if self.true is None else {"true": self.true})
 
     def with_lists(self, classes: list[str]) -> pd.DataFrame:
-        """The frame with a column of lists for each of `cells`."""
+        """The frame with a column of lists for each of `cells`, and of what was reviewed.
+
+        A reviewed name that is no class is left out: the review may have taken the last label of a class away.
+        """
         count = len(self.frame)
+        reviewed = {} if self.reviewed is None else {REVIEWED: self.reviewed.only(classes)}
         lists = {
             column: pd.Series(entries.lists(count, classes), index=self.frame.index, dtype=object)
-            for column, entries in self.cells().items()
+            for column, entries in (self.cells() | reviewed).items()
         }
         return self.frame.assign(**lists)
 

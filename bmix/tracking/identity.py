@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bmix.data.manifest import REVIEWED
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
 from bmix.workspace.locked import digest
@@ -35,12 +36,16 @@ def data_digest() -> str:
 
     InputError where the stages prepare and noise have not run.
     """
+    import pyarrow.parquet as pq
+
     for path in (MANIFEST, FACTS, LABELS):
         if not path.exists():
             remedy = "run `dvc checkout`, which restores outputs, or `dvc repro`, which makes them"
             raise InputError(str(path), "no such file", "the outputs of the stages prepare and noise", remedy)
+    # Reviewed labels are trained on otherwise than the same ones unseen; most data has none.
+    reviewed = [name for name in pq.read_schema(MANIFEST).names if name == REVIEWED]
     labels = [
-        _rows_digest(MANIFEST, ["id", "split", "labels", "ignore"]),
+        _rows_digest(MANIFEST, ["id", "split", "labels", "ignore", *reviewed]),
         _rows_digest(LABELS, ["id", "given", "true"]),
     ]
     return digest([read_json(FACTS)["membership"], labels])

@@ -114,6 +114,7 @@ def build_recipe(
     kind = RECIPES[name]
     if kind.needs_truth and true_NK is None:
         raise unknown_truth(name)
+    reviewed_NK = manifest.reviewed_if_any("train")
     return kind(
         torch.from_numpy(given_NK.astype(bool)).to(device),
         MethodSettings(**params.method.model_dump()),
@@ -122,6 +123,7 @@ def build_recipe(
         own_settings(name, params.recipes.get(name, {})),
         torch.from_numpy(true_NK.astype(bool)).to(device) if kind.needs_truth and true_NK is not None else None,
         torch.from_numpy(present_NK).to(device) if kind.uses_audit and present_NK is not None else None,
+        None if reviewed_NK is None else torch.from_numpy(reviewed_NK).to(device),
     )
 
 

@@ -76,7 +76,8 @@ class Recipe:
     given_NK: the given labels, bool. image_ids and class_names serve error messages. own: this recipe's own settings,
     an instance of its `Settings`; None gives their defaults. true_NK: the true labels, bool, for a recipe that
     `needs_truth`, and for no other. present_NK: what the audit says of every label, P(truly present), float32, for a
-    recipe that `uses_audit`; None if nothing was audited.
+    recipe that `uses_audit`; None if nothing was audited. reviewed_NK: labels that people looked at, bool: they are
+    right, whatever a recipe makes of the others; None if there is none.
 
     `members`: how many networks it trains. `mixes`: steps come in pairs. `needs_pass`: judge wants a pass over the
     training set, and so does end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming
@@ -90,6 +91,7 @@ class Recipe:
     own: Any = None
     true_NK: Tensor | None = None
     present_NK: Tensor | None = None
+    reviewed_NK: Tensor | None = None
 
     Settings: ClassVar[type | None] = None
     members: ClassVar[int] = 1
@@ -103,6 +105,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.own is None and self.Settings is not None:
             self.own = self.Settings()
+
+    def trusting(self, p_clean_NK: Tensor) -> Tensor:
+        """P(clean) of every label, (N, K), with 1 where people looked."""
+        return p_clean_NK if self.reviewed_NK is None else p_clean_NK.masked_fill(self.reviewed_NK, 1)
 
     def partner_probability(self) -> Tensor | None:
         """p(x) of the partner of a pair, float64 (N,) summing to 1; None: uniform."""

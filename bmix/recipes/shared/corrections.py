@@ -30,8 +30,12 @@ class MissingLabels(MixedPairs):
     _epoch = 0
 
     def find_missing(self, epoch_pass: EpochPass, epoch: int) -> Tensor:
-        """Which labels count as missing in epoch `epoch`, which comes next: bool (N, K), none that is given as 1."""
+        """Which labels count as missing in epoch `epoch`, which comes next: bool (N, K), of `doubtable()`."""
         raise NotImplementedError
+
+    def doubtable(self) -> Tensor:
+        """The labels given as 0, bool (N, K), but those that people looked at."""
+        return ~self.given_NK if self.reviewed_NK is None else ~(self.given_NK | self.reviewed_NK)
 
     def wants_pass(self, manage: bool) -> bool:
         """After every epoch, warm-up or not: these rules have schedules of their own."""

@@ -38,7 +38,7 @@ class LargeLoss(MissingLabels):
 
     def find_missing(self, epoch_pass: EpochPass, epoch: int) -> Tensor:
         """The largest losses, again for every epoch."""
-        return largest_losses(epoch_pass.losses_NK, ~self.given_NK, (epoch - 1) * self.own.delta_rel)
+        return largest_losses(epoch_pass.losses_NK, self.doubtable(), (epoch - 1) * self.own.delta_rel)
 
 
 def largest_losses(losses_NK: Tensor, candidate_NK: Tensor, per_cent: float) -> Tensor:

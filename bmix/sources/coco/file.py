@@ -13,6 +13,7 @@ from typing import Any
 
 from bmix.data.manifest import quoted
 from bmix.sources.coco.json_text import kind_of, read_json_object
+from bmix.sources.label_cells.reviewed import parse_answers
 from bmix.support.errors import InputError
 
 Entry = dict[str, Any]
@@ -51,6 +52,15 @@ class CocoFile:
         """Id and file name of every image, in file order, unchanged; an id may be duplicated."""
         entries = self._entries("images")
         return self._ids(entries, "images", "id"), self._texts(entries, "images", "file_name")
+
+    def reviewed(self) -> list[dict[str, str]]:
+        """What people said of the labels of every image, in file order, by class; InputError if it is not that."""
+        entries = self.content["images"]
+        answers = [entry.get("reviewed", {}) for entry in entries]
+        return [
+            parse_answers(value, self.where("images", position)) if value else {}
+            for position, value in enumerate(answers)
+        ]
 
     def categories(self) -> dict[str, str]:
         """Category id -> name in ascending id; InputError if there is none, an id is duplicated or a name is empty."""

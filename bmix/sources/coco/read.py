@@ -7,23 +7,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from bmix.data.manifest import COLUMNS, Manifest, quoted
+from bmix.data.manifest import REVIEWED, Manifest, manifest_columns, quoted
 from bmix.sources.class_list import ClassList
 from bmix.sources.coco.categories import Categories
 from bmix.sources.coco.file import CocoFile, collection_paused
 from bmix.sources.coco.layout import UNLABELLED, choose_parts, find_parts
 from bmix.sources.coco.places import image_paths
+from bmix.sources.label_cells.reviewed import reviewed_entries
 from bmix.sources.repeated import merge_repeated
 from bmix.support.errors import InputError
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The images of one part: frame without `labels`; and per image the ids of its categories."""
+    """The images of one part: frame without `labels`; per image the ids of its categories, and what was reviewed."""
 
     name: str
     frame: pd.DataFrame
     category_ids: list[set[str]]
+    reviewed: list[dict[str, str]]
     has_no_numbers: bool
 
 
@@ -69,6 +71,9 @@ def read_coco(
     }
     if id_note:
         notes["ids"] = id_note
+    if any(answers := [own for part in read for own in part.reviewed]):
+        frame[REVIEWED] = pd.Series([[n for n in own if n in classes] for own in answers], frame.index, dtype=object)
+        notes |= reviewed_entries(answers)[1]
     if listed:
         notes["classes"] = listed.note
     if left := [name for number, name in categories.every.items() if number not in names]:
@@ -76,7 +81,7 @@ def read_coco(
         notes["left out"] = f"categories {why}: {quoted(left)}"
     if odd := [part.name for part in read if part.has_no_numbers]:
         notes["not JSON"] = f"NaN or Infinity, read as null, in {quoted(odd)}"
-    return merge_repeated(Manifest(frame[COLUMNS], classes, notes, bool(listed)), str(path), join=True)
+    return merge_repeated(Manifest(frame[manifest_columns(frame)], classes, notes, bool(listed)), str(path), join=True)
 
 
 def _prefix_equal_ids(frame: pd.DataFrame, read: list[_Part]) -> str:
@@ -120,4 +125,4 @@ def _read_part(part: str, source: Path, root: Path, split: str, crowd: bool, cat
         {"id": image_ids, "path": paths, "split": split, "ignore": [[] for _ in image_ids], "digest": ""},
         index=pd.Index(origins, name="origin", dtype=object),
     )
-    return _Part(part, frame, [found.get(image, set()) for image in image_ids], file.has_no_numbers)
+    return _Part(part, frame, [found.get(image, set()) for image in image_ids], file.reviewed(), file.has_no_numbers)

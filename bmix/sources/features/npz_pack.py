@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix.data.manifest import TRUE
+from bmix.data.manifest import REVIEWED, TRUE
 from bmix.sources.class_list import ClassList
 from bmix.sources.features.npz import Archive, open_npz, refuse_beyond_memory
 from bmix.sources.features.pack import Pack, refuse_nothing
 from bmix.sources.label_cells import CellRules, Entries, Labels
+from bmix.sources.label_cells.reviewed import of_numbers
 from bmix.support.errors import InputError, nearest, quoted
 
 GIVEN, CLASS_NAMES = ("Y", "given"), ("classes", "label_names", "class_names")
@@ -82,12 +83,20 @@ def _labels(archive: Archive, given: str, count: int, where: str, rules: CellRul
                 "save it so",
             )
         true = Entries.of_cells(true_NK == 1, names)
+    reviewed = None
+    if REVIEWED in archive.names:
+        reviewed_NK = _cells(archive, REVIEWED, count, where)
+        if reviewed_NK.shape != labels_NK.shape:
+            found, expected = f"{reviewed_NK.shape}", f"1 (kept), -1 (changed) and 0 in the shape {labels_NK.shape}"
+            raise InputError(f"{where}, {REVIEWED}", found, expected, "save it so, or leave it out")
+        reviewed, note = of_numbers(reviewed_NK, labels_NK, names)
+        notes |= note
     classes = listed.names if listed else names
     if left := [name for name in names if name not in classes]:
         notes["left alone"] = f"classes that are not listed: {quoted(left)}"
         true = None if true is None else true.only(classes)
     present = Entries.of_cells(labels_NK == 1, names).only(classes)
-    return Labels(present, unknown.only(classes), true, classes, True, "equal", notes)
+    return Labels(present, unknown.only(classes), true, classes, True, "equal", notes, reviewed)
 
 
 def _cells(archive: Archive, name: str, count: int, where: str) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from bmix.data.manifest import COLUMNS, FEATURES_FILE, TRUE, Manifest
+from bmix.data.manifest import FEATURES_FILE, Manifest, manifest_columns
 from bmix.sources.class_list import ClassList
 from bmix.sources.features.files import open_pack
 from bmix.sources.features.pack import Pack
@@ -56,7 +56,7 @@ def read_features(
         notes = {"features": f"{views} stored view{'s' * (views > 1)} of {numbers} numbers, {pack.dtype}"}
         notes |= {"classes": listed.note} if listed else {}
         notes |= pack.labels.notes
-        rows = Rows(pack.frame(), pack.labels.labels, pack.labels.ignore, pack.labels.true)
+        rows = Rows(pack.frame(), pack.labels.labels, pack.labels.ignore, pack.labels.true, pack.labels.reviewed)
         rows = mapped(rows, split_of, str(path), notes)
         rows, classes = in_splits(rows, pack.labels.classes, seed, str(path), notes)
         if empty == "drop":
@@ -68,8 +68,7 @@ def read_features(
     frame = rows.with_lists(classes).assign(
         path=FEATURES_FILE, digest=pd.Series(digests, index=rows.frame.index, dtype=object)
     )
-    columns = COLUMNS if rows.true is None else [*COLUMNS, TRUE]
-    return Manifest(frame[columns], classes, notes, classes_listed=pack.labels.certain)
+    return Manifest(frame[manifest_columns(frame)], classes, notes, classes_listed=pack.labels.certain)
 
 
 def _with_labels(rows: Rows, notes: dict[str, str]) -> Rows:

@@ -43,7 +43,7 @@ def read_listed(cells: Cells, rules: CellRules, classes: list[str], where: str) 
     columns = {role: _plain(cells.column(role), role, where) for role in LISTS if cells.has(role)}
     texts = {role: column for role, column in columns.items() if pa.types.is_string(column.type)}
     bracketed = any(_any(pc.match_substring_regex(column, OPENING)) for column in texts.values())
-    delimiter = "" if bracketed else _delimiter(list(texts.values()), rules, where)
+    delimiter = "" if bracketed else text_delimiter(list(texts.values()), rules, where)
     entries: dict[str, Entries] = {}
     minus_one, how = NONE, ""
     for role, column in columns.items():
@@ -132,7 +132,7 @@ def _are_whole(column: pa.ChunkedArray) -> bool:
     return column.null_count > 0 and bool(np.isfinite(values).all() and (values % 1 == 0).all())
 
 
-def _delimiter(columns: list[pa.ChunkedArray], rules: CellRules, where: str) -> str:
+def text_delimiter(columns: list[pa.ChunkedArray], rules: CellRules, where: str) -> str:
     """What joins the names in the text cells of this file: as params say, else ; or | or the comma; '' without any."""
     if rules.delimiter == NO_DELIMITER:
         return ""

@@ -15,6 +15,7 @@ from bmix.sources.class_list import ClassList
 from bmix.sources.label_cells.columns import ClassColumns, read_class_columns
 from bmix.sources.label_cells.entries import NONE, Entries
 from bmix.sources.label_cells.listed import Listed, read_listed
+from bmix.sources.label_cells.reviewed import read_reviewed
 from bmix.sources.label_cells.rules import AUTO, CellRules
 from bmix.sources.plausibility import refuse_odd_names, refuse_values
 from bmix.support.errors import InputError, nearest, quoted
@@ -27,7 +28,8 @@ PRESENT_FROM = 0.5
 class Labels:
     """The labels of the rows of a file.
 
-    true: what the file itself knows to be true, None if it has no column for that. classes: [] if they are not
+    true, reviewed: what the file itself knows to be true, and what people looked at; None if it has no column for that.
+    classes: [] if they are not
     known before the splits. certain: whether these names are whole and meant: listed, or the names of columns.
     join: which rows of one image are joined, as `merge_repeated_rows` says. notes: how this was read.
     """
@@ -39,6 +41,7 @@ class Labels:
     certain: bool
     join: Literal["all", "single", "equal"]
     notes: dict[str, str]
+    reviewed: Entries | None = None
 
 
 def read_labels(
@@ -48,8 +51,16 @@ def read_labels(
 
     columns: the columns that may be one of a class; None: all without a role.
     Raises InputError for neither, for a column of labels under another name beside columns of 0 and 1, and as
-    `read_listed` and `read_class_columns` do.
+    `read_listed`, `read_class_columns` and `read_reviewed` do.
     """
+    cells, reviewed, reviewed_note = read_reviewed(cells)
+    found = _read(cells, rules, listed, where, columns)
+    return replace(found, reviewed=reviewed, notes=found.notes | reviewed_note)
+
+
+def _read(
+    cells: Cells, rules: CellRules, listed: ClassList | None, where: str, columns: Sequence[str] | None
+) -> Labels:
     others = cells.others() if columns is None else list(columns)
     names = listed.names if listed else []
     if names and set(names) <= set(others) and cells.roles.get("labels") != "labels":

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bmix.data.manifest import COLUMNS, TRUE, Manifest
+from bmix.data.manifest import COLUMNS, Manifest, manifest_columns
 from bmix.sources.cells import Cells
 from bmix.sources.class_list import AUTO, ClassList, class_list
 from bmix.sources.column_names import ROLES
@@ -84,12 +84,12 @@ def manifest_of(
         frame = frame.assign(split=splits)
     found = read_labels(cells, rules, listed, where)
     notes |= ({"classes": listed.note} if listed else {}) | found.notes
-    rows = mapped(Rows(frame, found.labels, found.ignore, found.true), split_of, where, notes)
+    rows = mapped(Rows(frame, found.labels, found.ignore, found.true, found.reviewed), split_of, where, notes)
     rows, repeated = merge_repeated_rows(rows, where, found.join)
     notes |= {"repeated": repeated} if repeated else {}
     rows, names = in_splits(rows, found.classes, seed, where, notes)
-    columns = COLUMNS if rows.true is None else [*COLUMNS, TRUE]
-    return Manifest(rows.with_lists(names)[columns], names, notes, classes_listed=found.certain)
+    frame = rows.with_lists(names)
+    return Manifest(frame[manifest_columns(frame)], names, notes, classes_listed=found.certain)
 
 
 def _split_column(cells: Cells, split_of: dict[str, str], notes: dict[str, str]) -> pd.Series | None:
