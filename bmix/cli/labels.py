@@ -12,12 +12,28 @@ from bmix.cli.command import Command, Commands
 from bmix.cli.options import one_of, whole_number
 
 if TYPE_CHECKING:
+    from bmix.labels.answers import Answer
     from bmix.labels.run import LabelledRun
     from bmix.labels.scored import Scored
 
 VALUES = ("both", "present", "absent")
 _SHOWN = 40
 """Characters of a cell that the table for people shows; of the sentence that says why, three times as many."""
+
+
+def _limit_of(value: Any) -> tuple[str, float]:
+    """`0.98` or `cat=0.9` as class, "" for all, and probability."""
+    if isinstance(value, tuple):
+        return value
+    name, _, number = str(value).rpartition("=")
+    try:
+        limit = float(number)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit <= 1:
+        raise typer.BadParameter(f"{value} is not a probability from 0 to 1, or CLASS=PROBABILITY")
+    return name, limit
+
 
 Run = Annotated[
     str,
@@ -32,6 +48,14 @@ Value = Annotated[
         parser=one_of(VALUES),
         autocompletion=lambda: list(VALUES),
         help="present: perhaps wrong labels; absent: perhaps missing ones; both",
+    ),
+]
+AcceptAbove = Annotated[
+    list[Any],
+    typer.Option(
+        metavar="P|CLASS=P...",
+        parser=_limit_of,
+        help="give labels the other value that are wrong with a probability above P; of one class, above its own P",
     ),
 ]
 
@@ -101,7 +125,41 @@ def worst(
         print(f"{len(found)} labels written to {output}")
 
 
-LABELS: list[Callable[..., int | None]] = [show, worst]
+def apply(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="the table to write; a note is written beside it")],
+    answers: Annotated[
+        Path | None,
+        typer.Argument(metavar="ANSWERS", help="what bmix labels review wrote, or a CSV with id, class and answer"),
+    ] = None,
+    accept_above: AcceptAbove = [],  # noqa: B006
+    split: Split = "train",
+    run: Run = "",
+) -> None:
+    """Make answers, or a rule, into a new table of labels; data.path names it then.
+
+    Answered labels are marked as reviewed: they are trusted, whatever audit or recipe looks at them later. A rule
+    touches the labels of one split that nobody answered.
+
+    Example: bmix labels apply answers.jsonl --accept-above 0.98 cat=0.9 --output corrected.csv
+    """
+    from bmix.labels.apply import NOTE_SUFFIX, apply_changes
+    from bmix.labels.changes import changes_of
+    from bmix.labels.run import LabelledRun, find_run
+    from bmix.pipeline.checks import check_output
+
+    check_output(output)
+    opened, rule = LabelledRun.open(find_run(run)), dict(accept_above)
+    changes = changes_of(opened, _standing(opened, answers), rule, split)
+    if not changes.looked_at:
+        raise typer.BadParameter("nothing to apply: name a file of answers, or a rule by --accept-above")
+    settings = apply_changes(opened, changes, output, answers, rule, split)
+    for by, counts in changes.counts().items():
+        print(f"by {by}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+    print(f"written to {output}, and where each change came from to {output}{NOTE_SUFFIX}")
+    print(f"train on it: --set {' '.join(settings)}")
+
+
+LABELS: list[Callable[..., int | None]] = [show, worst, apply]
 labels_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
 for function in LABELS:
     labels_app.command(cls=Command, rich_help_panel="Commands")(function)
@@ -121,6 +179,14 @@ def _scored(run: str, split: str) -> tuple[LabelledRun, Scored]:
 
     opened = LabelledRun.open(find_run(run))
     return opened, read_scored(opened, split)
+
+
+def _standing(run: LabelledRun, answers: Path | None) -> list[Answer]:
+    """The answers in a file that hold; none without a file."""
+    from bmix.labels.answers import read_answers, standing
+    from bmix.labels.changes import labels_by_id
+
+    return [] if answers is None else standing(read_answers(answers, run.classes, labels_by_id(run)))
 
 
 def _print_measured(worth: dict[str, Any]) -> None:

@@ -45,8 +45,8 @@ def merge_repeated_rows(rows: Rows, where: str, join: Join) -> tuple[Rows, str]:
     if not plain.duplicated().any():
         return rows, ""
     image_N, images = pd.factorize(plain)
-    is_first_N = ~pd.Series(image_N).duplicated().to_numpy()
-    first_N = np.flatnonzero(is_first_N)[image_N]
+    first_N = first_rows(frame["path"])
+    is_first_N = first_N == np.arange(len(frame))
     if "split" in frame:
         _refuse_two_splits(frame, first_N, where)
     if join != "all":
@@ -57,6 +57,13 @@ def merge_repeated_rows(rows: Rows, where: str, join: Join) -> tuple[Rows, str]:
     note = f"{len(frame)} rows of {len(images)} images: the labels of an image's rows are joined"
     reviewed = None if rows.reviewed is None else rows.reviewed.joined(image_N)
     return Rows(frame[is_first_N], labels, ignore, true, reviewed), note
+
+
+def first_rows(paths: pd.Series) -> np.ndarray:
+    """Of each row the first one of the same image file, int64 (N,)."""
+    image_N, _ = pd.factorize(_plain(paths))
+    is_first_N = ~pd.Series(image_N).duplicated().to_numpy()
+    return np.flatnonzero(is_first_N)[image_N]
 
 
 def _plain(paths: pd.Series) -> pd.Series:

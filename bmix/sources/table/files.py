@@ -139,6 +139,13 @@ def _separator(file: TextIO, path: Path, usual: str) -> tuple[Iterator[str], str
     return lines, usual, 0
 
 
+def separator_of(path: Path, usual: str) -> tuple[str, int]:
+    """What separates the cells of a table of text, and how many lines stand before its header."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        _, separator, skipped = _separator(file, path, usual)
+    return separator, skipped
+
+
 def _roles_or_none(names: list[str], path: Path) -> dict[str, str]:
     try:
         return find_roles(names, str(path))

@@ -56,12 +56,18 @@ def read_table(
     _refuse_no_paths(cells, path)
     if not len(cells):
         return Manifest(pd.DataFrame(columns=COLUMNS), [])
+    frame, completed = image_frame(cells, root)
+    notes = {"paths": completed} if completed else {}
+    return manifest_of(cells, frame.assign(digest=""), seed, split_of or {}, rules, listed, str(path), notes)
+
+
+def image_frame(cells: Cells, root: Path) -> tuple[pd.DataFrame, str]:
+    """`path` and `id` of each row of a table that is not empty, and a note on paths that were completed."""
     frame = pd.DataFrame({role: text_column(cells, role) for role in ("path", "id") if cells.has(role)})
     frame["path"], completed = found_paths(frame["path"], root)
     if "id" not in frame:
         frame["id"] = frame["path"]
-    notes = {"paths": completed} if completed else {}
-    return manifest_of(cells, frame.assign(digest=""), seed, split_of or {}, rules, listed, str(path), notes)
+    return frame, completed
 
 
 def manifest_of(
