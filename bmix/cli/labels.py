@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bmix.labels.run import LabelledRun
     from bmix.labels.scored import Scored
 
+FORMATS = ("csv", "parquet", "cleanlab", "coco", "fiftyone", "label-studio", "yolo")
 VALUES = ("both", "present", "absent")
 _SHOWN = 40
 """Characters of a cell that the table for people shows; of the sentence that says why, three times as many."""
@@ -57,6 +58,10 @@ AcceptAbove = Annotated[
         parser=_limit_of,
         help="give labels the other value that are wrong with a probability above P; of one class, above its own P",
     ),
+]
+Answers = Annotated[
+    Path | None,
+    typer.Argument(metavar="ANSWERS", help="what bmix labels review wrote, or a CSV with id, class and answer"),
 ]
 
 
@@ -127,10 +132,7 @@ def worst(
 
 def apply(
     output: Annotated[Path, typer.Option(metavar="FILE", help="the table to write; a note is written beside it")],
-    answers: Annotated[
-        Path | None,
-        typer.Argument(metavar="ANSWERS", help="what bmix labels review wrote, or a CSV with id, class and answer"),
-    ] = None,
+    answers: Answers = None,
     accept_above: AcceptAbove = [],  # noqa: B006
     split: Split = "train",
     run: Run = "",
@@ -159,7 +161,42 @@ def apply(
     print(f"train on it: --set {' '.join(settings)}")
 
 
-LABELS: list[Callable[..., int | None]] = [show, worst, apply]
+def export(
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            parser=one_of(FORMATS),
+            autocompletion=lambda: list(FORMATS),
+            help=", ".join(FORMATS),
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="the file to write; of fiftyone and yolo a folder")],
+    answers: Answers = None,
+    accept_above: AcceptAbove = [],  # noqa: B006
+    split: Split = "train",
+    plain: Annotated[bool, typer.Option("--plain", help="a plain table, not the form of the source's file")] = False,
+    run: Run = "",
+) -> None:
+    """Write the labels for people and other tools: corrected by answers or a rule, or with suggestions beside them.
+
+    Corrected, a table or COCO's JSON is a copy of the file that the labels came from: its columns, their order and all
+    that nothing changes are equal byte for byte.
+
+    Example: bmix labels export answers.jsonl --format csv --output corrected.csv
+    """
+    from bmix.labels.changes import changes_of
+    from bmix.labels.export import export_labels
+    from bmix.labels.run import LabelledRun, find_run
+    from bmix.pipeline.checks import check_output
+
+    check_output(output)
+    opened = LabelledRun.open(find_run(run))
+    changes = changes_of(opened, _standing(opened, answers), dict(accept_above), split)
+    print(f"{output}: {export_labels(opened, changes, format, output, plain)}")
+
+
+LABELS: list[Callable[..., int | None]] = [show, worst, export, apply]
 labels_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
 for function in LABELS:
     labels_app.command(cls=Command, rich_help_panel="Commands")(function)

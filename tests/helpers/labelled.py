@@ -10,6 +10,7 @@ from PIL import Image
 
 from bmix.audit.arrays import audit_labels
 from bmix.audit.files import AuditedSplit, write_audit
+from bmix.audit.labels import LabelAudit
 from bmix.data.manifest import Manifest, label_lists, write_manifest
 from bmix.data.noisy import write_labels
 from bmix.labels.run import LabelledRun
@@ -19,6 +20,17 @@ from tests.helpers.tiny import write_params
 CLASSES = ["=cat", "dog", "<b>owl</b>"]
 """Names that a spreadsheet would run, and a page would show as markup."""
 SPOILT = spoilt_labels(rows=400, classes=3)
+
+
+_AUDITS: dict[tuple[int, tuple[str, ...]], LabelAudit] = {}
+
+
+def _audit(spoilt: Spoilt, classes: list[str]) -> LabelAudit:
+    """The audit of module-wide labels, made once."""
+    key = (id(spoilt), tuple(classes))
+    if key not in _AUDITS:
+        _AUDITS[key] = audit_labels(spoilt.features, spoilt.given, class_names=classes)
+    return _AUDITS[key]
 
 
 def write_audited(
@@ -48,7 +60,7 @@ def write_audited(
     (folder / "data/noisy").mkdir(parents=True, exist_ok=True)
     write_labels(folder / "data/noisy", manifest, spoilt.given, spoilt.true if truth_known else None)
     (folder / "data/audit").mkdir(parents=True, exist_ok=True)
-    audit = audit_labels(spoilt.features, spoilt.given, class_names=classes)
+    audit = _audit(spoilt, classes)
     write_audit(folder / "data/audit", "source", classes, {"train": AuditedSplit(ids, spoilt.given, audit)})
     (folder / "images").mkdir(exist_ok=True)
     rng = np.random.default_rng(0)

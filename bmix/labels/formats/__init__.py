@@ -1,0 +1,1 @@
+"""Labels as other tools take them: a file for each."""
