@@ -101,6 +101,8 @@ class Trainer:
         ledger = recipe.ledger(confidence_NK)
         image_M, class_M = ledger.listed()
         log_odds_M = recipe.log_odds(closing.losses_NK[image_M, class_M], image_M, class_M)
+        if log_odds_M is not None and recipe.reviewed_NK is not None:
+            log_odds_M = log_odds_M.masked_fill(recipe.reviewed_NK[image_M, class_M], torch.inf)
         return replace(ledger, log_odds_M=log_odds_M)
 
     def _steps(self, epoch: int) -> EpochSteps:
