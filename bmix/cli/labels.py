@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bmix.labels.scored import Scored
 
 FORMATS = ("csv", "parquet", "cleanlab", "coco", "fiftyone", "label-studio", "yolo")
+ORDERS = ("score", "class", "spread")
 VALUES = ("both", "present", "absent")
 _SHOWN = 40
 """Characters of a cell that the table for people shows; of the sentence that says why, three times as many."""
@@ -196,7 +197,56 @@ def export(
     print(f"{output}: {export_labels(opened, changes, format, output, plain)}")
 
 
-LABELS: list[Callable[..., int | None]] = [show, worst, export, apply]
+def review(
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="where every answer is added; a review that was broken off goes on")
+    ] = Path("answers.jsonl"),
+    budget: Annotated[
+        int, typer.Option(metavar="N", parser=whole_number(1), help="how many labels are asked about at most")
+    ] = 500,
+    order: Annotated[
+        str,
+        typer.Option(
+            metavar="ORDER",
+            parser=one_of(ORDERS),
+            autocompletion=lambda: list(ORDERS),
+            help="score: the likeliest to be wrong first; class: class after class; spread: of all classes in turn",
+        ),
+    ] = "score",
+    split: Split = "train",
+    class_name: ClassName = "",
+    value: Value = "both",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", parser=whole_number(0, 65535), help="of this machine; 0 takes a free one")
+    ] = 8765,
+    run: Run = "",
+) -> None:
+    """Answer doubted labels on a page of this machine, by keys: accept, right, other, skip, undo.
+
+    Every answer is in the file before the next picture shows. Several people may use the page at once.
+
+    Example: bmix labels review --budget 100 --output answers.jsonl
+    """
+    from bmix.labels.answers import read_answers
+    from bmix.labels.changes import labels_by_id
+    from bmix.labels.review.queue import build_queue
+    from bmix.labels.review.server import build_app, serve
+    from bmix.labels.review.session import Review
+    from bmix.pipeline.checks import check_output
+
+    if output.suffix.lower() != ".jsonl":
+        raise typer.BadParameter(f"{output} does not end in .jsonl")
+    check_output(output)
+    opened, scored = _scored(run, split)
+    questions = build_queue(opened, scored, budget, order, class_name, value)
+    before = read_answers(output, opened.classes, labels_by_id(opened)) if output.is_file() else []
+    root = opened.image_root
+    files = None if root is None else [root / path for path in opened.manifest.paths(split)]
+    app = build_app(Review(questions, output, opened.classes, before), files, opened.classes)
+    serve(app, output, port, lambda address: print(f"{address} asks about {len(questions)} labels; Ctrl-C ends it"))
+
+
+LABELS: list[Callable[..., int | None]] = [show, worst, review, export, apply]
 labels_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
 for function in LABELS:
     labels_app.command(cls=Command, rich_help_panel="Commands")(function)

@@ -17,12 +17,18 @@ GIVEN_OF = {"present": [1], "absent": [0], "both": [0, 1]}
 
 
 def worst_labels(
-    run: LabelledRun, scored: Scored, count: int | None = None, class_name: str = "", value: str = "both"
+    run: LabelledRun,
+    scored: Scored,
+    count: int | None = None,
+    class_name: str = "",
+    value: str = "both",
+    spread: bool = False,
 ) -> pd.DataFrame:
     """The labels that are likeliest to be wrong, the likeliest first, with COLUMNS.
 
     count: how many at most, None for all. class_name: of that class alone unless it is empty. value: `present` (perhaps
-    wrong ones), `absent` (perhaps missing ones) or `both`. file: relative to the image root, empty for features.
+    wrong ones), `absent` (perhaps missing ones) or `both`. spread: of every class its first, then of every class its
+    second, and so on. file: relative to the image root, empty for features.
     suggested: the other value if it is likelier than the given one, else the given one. instead: where a given class is
     doubted, the class that the image is likeliest to lack, if that is likelier than not; else empty. p_wrong in [0, 1],
     NaN if unknown; quality: the log-odds that the order follows. labels: all given labels of the image, joined by `;`.
@@ -36,7 +42,10 @@ def worst_labels(
     wanted = frame["given"].isin(GIVEN_OF[value])
     if class_name:
         wanted &= frame["class"] == class_name
-    found = frame[wanted].sort_values("quality", kind="stable").head(len(frame) if count is None else count)
+    found = frame[wanted].sort_values("quality", kind="stable")
+    if spread:
+        found = found.iloc[np.argsort(found.groupby("class", sort=False).cumcount().to_numpy(), kind="stable")]
+    found = found.head(len(frame) if count is None else count)
     rows = run.rows(scored.split)
     positions = found["row"].to_numpy()
     lists = given_lists(run, scored.split)
