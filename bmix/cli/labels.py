@@ -197,6 +197,31 @@ def export(
     print(f"{output}: {export_labels(opened, changes, format, output, plain)}")
 
 
+def explain(
+    id: Annotated[str, typer.Argument(metavar="ID", help="of an image")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write it as a page too, the picture in it")
+    ] = None,
+    run: Run = "",
+) -> None:
+    """Say of one image what each of its labels was judged by, and what was made of it.
+
+    Example: bmix labels explain 000012 --output 000012.html
+    """
+    from bmix.labels.explain import explain as explained
+    from bmix.labels.run import LabelledRun, find_run
+    from bmix.pipeline.checks import check_output
+    from bmix.support.files import write_text
+
+    if output:
+        check_output(output)
+    found = explained(LabelledRun.open(find_run(run)), id)
+    print(found.text())
+    if output:
+        write_text(output, found.page())
+        print(f"written to {output}")
+
+
 def review(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="where every answer is added; a review that was broken off goes on")
@@ -246,7 +271,7 @@ def review(
     serve(app, output, port, lambda address: print(f"{address} asks about {len(questions)} labels; Ctrl-C ends it"))
 
 
-LABELS: list[Callable[..., int | None]] = [show, worst, review, export, apply]
+LABELS: list[Callable[..., int | None]] = [show, worst, explain, review, export, apply]
 labels_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
 for function in LABELS:
     labels_app.command(cls=Command, rich_help_panel="Commands")(function)

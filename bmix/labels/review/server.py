@@ -63,7 +63,7 @@ def build_app(review: Review, files: list[Path] | None, classes: list[str]) -> F
         nonce = secrets.token_urlsafe(16)
         response = HTMLResponse(template.render(nonce=nonce, token=token, classes=classes))
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; img-src 'self'; connect-src 'self'; script-src 'nonce-{nonce}'; "
+            f"default-src 'none'; img-src 'self' data:; connect-src 'self'; script-src 'nonce-{nonce}'; "
             f"style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         if _COOKIE not in request.cookies:
