@@ -12,11 +12,13 @@ from bmix.data.manifest import Manifest, holds_features, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.evaluation.calibration import FittedCalibration, content, fit_calibration
 from bmix.evaluation.cautions import cautions
+from bmix.evaluation.doubted import Doubts, doubts_of_verdicts, read_doubts
 from bmix.evaluation.inputs import SplitPrediction, measured_splits, predict_splits, read_run
 from bmix.evaluation.origin import read_origin
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
 from bmix.figures.card import render_card
+from bmix.figures.opening import opening
 from bmix.figures.plots import write_plots
 from bmix.figures.report import render_report
 from bmix.models.calibration import CALIBRATION, weights_digest
@@ -28,6 +30,7 @@ from bmix.workspace.timings import stage_timing
 
 DATA, MODEL = Path("data"), Path("models/final")
 PREPARED, NOISY = DATA / "prepared", DATA / "noisy"
+AUDIT = DATA / "audit" / "label_quality.parquet"
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
 HELD_OUT = "val"
 """The split that temperature and thresholds are fitted to."""
@@ -56,8 +59,10 @@ def main() -> None:
             replaced_folder(PLOTS) as plots,
         ):
             write_json(metrics, metrics_of(evaluation))
-            figures = write_plots(evaluation, plots, image_paths(params, manifest))
-            write_text(report, render_report(evaluation, plots, figures, warnings))
+            files = image_files(manifest)
+            drawings = write_plots(evaluation, doubts(evaluation), plots, params.image_root, files)
+            ran = opening(evaluation, params.flat())
+            write_text(report, render_report(evaluation, ran, drawings, warnings))
             write_json(
                 calibration, content(evaluation.calibration, evaluation.classes, weights_digest(MODEL / WEIGHTS))
             )
@@ -97,9 +102,14 @@ def calibrate(
     return fit_calibration(logits[HELD_OUT], {split: logits[split] for split in measured}, precision, HELD_OUT)
 
 
-def image_paths(params: Params, manifest: Manifest) -> list[Path]:
-    """The training images in manifest order, none for features."""
-    return [] if holds_features(manifest) else [params.image_root / path for path in manifest.paths("train")]
+def doubts(evaluation: Evaluation) -> Doubts:
+    """What the audit doubts; where nothing was audited, what the verdicts doubt."""
+    return read_doubts(AUDIT, evaluation.labels) or doubts_of_verdicts(evaluation.labels)
+
+
+def image_files(manifest: Manifest) -> list[str]:
+    """The training images in manifest order, relative to their root; none for features."""
+    return [] if holds_features(manifest) else list(manifest.paths("train"))
 
 
 if __name__ == "__main__":

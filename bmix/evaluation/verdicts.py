@@ -203,34 +203,6 @@ def verdict_shares(labels: LabelVerdicts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["class", "given", "labels", *VERDICTS, "changed"])
 
 
-def suspects(labels: LabelVerdicts, given: int, limit: int, true_NK: np.ndarray | None = None) -> pd.DataFrame:
-    """The labels of one given value that are called wrong, the smallest log-odds first, at most `limit`.
-
-    Among equal ones the re-labelled come first, then the order of images and classes. Of the negatives only those
-    re-labelled to 1 are listed: labels that seem to be missing. Columns: `row` (of the training set), `id`, `class`,
-    `p_clean`, `verdict`, `label` (the refined value), `true` (0/1; <NA> where the truth is unknown).
-    """
-    wanted_NK = labels.called_wrong if given else labels.refined_NK
-    if labels.ignored_NK is not None:
-        wanted_NK = wanted_NK & ~labels.ignored_NK
-    rows, columns = np.nonzero(wanted_NK & (labels.given_NK == bool(given)))
-    p_clean, verdict = labels.p_clean_NK[rows, columns], labels.verdict_NK[rows, columns]
-    order = np.lexsort([columns, rows, verdict, labels.log_odds_NK[rows, columns]])[:limit]
-    rows, columns = rows[order], columns[order]
-    true = [pd.NA] * len(rows) if true_NK is None else np.asarray(true_NK).astype(int)[rows, columns]
-    return pd.DataFrame(
-        {
-            "row": rows,
-            "id": [labels.ids[row] for row in rows],
-            "class": [labels.classes[column] for column in columns],
-            "p_clean": p_clean[order],
-            "verdict": [VERDICTS[code] for code in verdict[order]],
-            "label": labels.refined_NK[rows, columns].astype(int),
-            "true": pd.array(true, dtype="Int64"),
-        }
-    )
-
-
 def _positions(values: pd.Series, known: list[str], where: str, what: str) -> np.ndarray:
     positions = pd.Index(known, dtype=object).get_indexer(pd.Index(values, dtype=object))
     if (positions < 0).any():

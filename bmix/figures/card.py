@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bmix.evaluation.calibration import FittedCalibration
 from bmix.evaluation.origin import Origin
 from bmix.evaluation.results import Evaluation
-from bmix.figures.report import GROUPS, TEMPLATES, Table, percent
+from bmix.figures.tables import GROUPS, TEMPLATES, Table, percent
 from bmix.models.store import ClassifierSpec
 from bmix.support.errors import quoted, shortened
 

@@ -1,63 +1,73 @@
-"""Figures of the labels: what became of wrong and right ones, and the images to look at."""
+"""Figures of the labels: what became of them, which class was given for which, and what looking is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from bmix.evaluation.doubted import Doubts, found_by_looking
 from bmix.evaluation.results import Evaluation
-from bmix.evaluation.verdicts import VERDICTS, mislabelling_moves, outcome_counts, suspects, verdict_shares
-from bmix.figures.style import GREEN, GREY, INK, OUTCOME_COLOURS, RED, VERDICT_COLOURS, figure, legend_below, short
+from bmix.evaluation.verdicts import (
+    VERDICTS,
+    count_labels,
+    mislabelling_moves,
+    outcome_counts,
+    transition_counts,
+    verdict_shares,
+)
+from bmix.figures.panels import WIDTH, Panel, Plot
+from bmix.figures.style import BLUE, GREY, INK, OUTCOME_COLOURS, VERDICT_COLOURS, legend_below, percent_ticks, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHEET_IMAGES = 24
-SHEET_COLUMNS = 6
-THUMBNAIL = 160
+FITTING = 20
+"""With more classes than this the grid of moves is wider than a phone, where it scrolls."""
+COUNTED = 12
+"""With more classes than this the numbers do not fit into the cells of the grid."""
 
 
-def transition(evaluation: Evaluation, path: Path) -> bool:
+def transition(evaluation: Evaluation) -> Plot | None:
     """What became of the labels, true → given → refined; where the truth is unknown, given → verdict.
 
-    False for a recipe that manages no labels.
+    None for a recipe that manages no labels.
     """
     if not evaluation.record.managed:
-        return False
-    if evaluation.noise is None or evaluation.true is None:
-        with figure(path, 9, 2.9) as drawn:
-            _draw_verdicts(drawn.subplots(), evaluation)
-        return True
-    moves = mislabelling_moves(evaluation.labels.given_NK, evaluation.true)
-    moved, count = moves.sum() > 0, len(moves)
-    side = float(np.clip(3.4 + 0.13 * count, 4.8, 11))
-    with figure(path, 8.5 + side * moved, max(4.6, side), evaluation.classes) as drawn:
-        panels = drawn.subplots(1, 1 + moved, squeeze=False, width_ratios=[7.5, side] if moved else [1])[0]
-        _draw_outcomes(panels[0], outcome_counts(evaluation.noise.counts).sum(axis=0))
-        if moved:
-            _draw_moves(panels[1], moves, evaluation.classes)
-    return True
+        return None
+    known = evaluation.noise is not None and evaluation.true is not None
+    panel = Panel(partial(_draw_outcomes if known else _draw_verdicts, evaluation), height=3.4 if known else 2.4)
+    return Plot([panel], transition_table(evaluation))
 
 
-def _draw_outcomes(axes: Axes, outcomes: np.ndarray) -> None:
+def transition_table(evaluation: Evaluation) -> pd.DataFrame:
+    """`class`, `true`, `given`, `refined`, `count`; `true` is empty where the truth is unknown."""
+    true_NK = evaluation.labels.given_NK if evaluation.true is None else evaluation.true
+    table = transition_counts(count_labels(evaluation.labels, true_NK), evaluation.classes)
+    if evaluation.true is not None:
+        return table
+    # Counted with the given labels in the place of the truth: the cells in which the two differ are empty.
+    table = table[table["true"] == table["given"]].reset_index(drop=True)
+    return table.assign(true="")
+
+
+def _draw_outcomes(evaluation: Evaluation, axes: Axes) -> None:
+    assert evaluation.noise is not None
+    outcomes = outcome_counts(evaluation.noise.counts).sum(axis=0)
     rows = [
         ("truly present,\ngiven as present", outcomes[1, 1]),
         ("truly absent,\ngiven as present", outcomes[0, 1]),
         ("truly present,\ngiven as absent", outcomes[1, 0]),
         ("truly absent,\ngiven as absent", outcomes[0, 0]),
     ]
-    names = ["ends right", "ambiguous: keeps its value, counts less", "ends wrong"]
+    names = ["ends right", "ambiguous: counts less", "ends wrong"]
     _draw_shares(axes, [(f"{row}\n{counts.sum():,} labels", counts) for row, counts in rows], names, OUTCOME_COLOURS)
-    axes.set(title="What became of the labels: true → given → refined", xlabel="share of the labels in the row")
-    # Beside a tall heat map the bars keep their own shape, at the top.
-    axes.set_box_aspect(0.55)
-    axes.set_anchor("N")
 
 
-def _draw_verdicts(axes: Axes, evaluation: Evaluation) -> None:
+def _draw_verdicts(evaluation: Evaluation, axes: Axes) -> None:
     shares = verdict_shares(evaluation.labels)
     rows = []
     for given, word in ((1, "present"), (0, "absent")):
@@ -65,7 +75,6 @@ def _draw_verdicts(axes: Axes, evaluation: Evaluation) -> None:
         counts = (of_value[VERDICTS].fillna(0).to_numpy() * of_value[["labels"]].to_numpy()).sum(axis=0).round()
         rows.append((f"given as {word}\n{counts.sum():,.0f} labels", counts))
     _draw_shares(axes, rows, VERDICTS, tuple(VERDICT_COLOURS[verdict] for verdict in VERDICTS))
-    axes.set(title="The verdicts on the given labels", xlabel="share of the labels in the row")
 
 
 def _draw_shares(
@@ -76,85 +85,78 @@ def _draw_shares(
     places, left = np.arange(len(rows)), np.zeros(len(rows))
     for column, (name, colour) in enumerate(zip(names, colours, strict=True)):
         axes.barh(places, shares[:, column], left=left, height=0.62, color=colour, label=name)
-        for row in np.flatnonzero(shares[:, column] >= 0.05):
+        for row in np.flatnonzero(shares[:, column] >= 0.08):
             share, start = shares[row, column], left[row]
             axes.text(start + share / 2, float(row), _percent(share), ha="center", va="center", color=INK, fontsize=9)
         left += shares[:, column]
     axes.set_yticks(places, [label for label, _ in rows])
+    axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axes.set_xlabel("share of the labels in the row")
+    percent_ticks(axes.xaxis)
     axes.grid(visible=False)
-    legend_below(axes)
+    legend_below(axes, columns=3)
 
 
-def _draw_moves(axes: Axes, moves: np.ndarray, classes: list[str]) -> None:
+def moves(evaluation: Evaluation) -> Plot | None:
+    """Which class was given for which; None if that is unknown or no class replaces another."""
+    if evaluation.true is None:
+        return None
+    moved = mislabelling_moves(evaluation.labels.given_NK, evaluation.true)
+    if not moved.sum():
+        return None
+    names, count = evaluation.classes, len(moved)
+    lost, given = np.nonzero(moved)
+    table = pd.DataFrame(
+        {
+            "class": [names[i] for i in lost],
+            "wrongly_given": [names[j] for j in given],
+            "labels": moved[lost, given].round(3),
+        }
+    )
+    side = WIDTH if count <= FITTING else float(np.clip(1.6 + 0.165 * count, WIDTH, 12))
+    return Plot([Panel(partial(_draw_moves, moved, names), side, side)], table, names)
+
+
+def _draw_moves(moved: np.ndarray, classes: list[str], axes: Axes) -> None:
     count = len(classes)
-    image = axes.imshow(np.where(moves > 0, moves, np.nan), cmap="viridis_r", vmin=0, aspect="equal")
-    names = [short(name) for name in classes]
-    size = 9 if count <= 20 else 6 if count <= 40 else 5
+    axes.imshow(np.where(moved > 0, moved, np.nan), cmap="viridis_r", vmin=0, aspect="equal")
+    names = [short(name, 16) for name in classes]
+    size = 9 if count <= FITTING else 8 if count <= 60 else 5
     axes.set_xticks(np.arange(count), names, rotation=90, fontsize=size)
     axes.set_yticks(np.arange(count), names, fontsize=size)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set(title="Which class was given for which", xlabel="wrongly given class", ylabel="true class, not given")
-    if count <= 12:
-        for i, j in np.argwhere(moves > 0.5):
-            colour = "white" if moves[i, j] > 0.5 * moves.max() else INK
-            axes.text(j, i, f"{moves[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.figure.colorbar(image, ax=axes, label="given positives", shrink=0.75, pad=0.02)
+    axes.set(xlabel="wrongly given class", ylabel="true class, not given")
+    if count <= COUNTED:
+        for i, j in np.argwhere(moved > 0.5):
+            colour = "white" if moved[i, j] > 0.5 * moved.max() else INK
+            axes.text(j, i, f"{moved[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
 
 
-def suspect_sheet(evaluation: Evaluation, path: Path, image_paths: Sequence[Path]) -> bool:
-    """The images whose given positives have the smallest p_clean; False where no given positive is called wrong.
-
-    image_paths: the training images in the order of `evaluation.labels.ids`; empty where instances have no picture,
-    and then there is no sheet either.
-    """
-    if not image_paths:
-        return False
-    table = suspects(evaluation.labels, given=1, limit=20 * SHEET_IMAGES, true_NK=evaluation.true)
-    table = table.drop_duplicates("row").head(SHEET_IMAGES)
-    if table.empty:
-        return False
-    columns = min(SHEET_COLUMNS, len(table))
-    rows = -(-len(table) // columns)
-    title = "Given labels that are most likely wrong"
-    if evaluation.true is not None:
-        title += "\n✓ the label is wrong indeed,  ✗ the label is right"
-    with figure(path, max(1.9 * columns, 6), 2.6 * rows + 0.7, evaluation.classes) as drawn:
-        drawn.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        panels = drawn.subplots(rows, columns, squeeze=False)
-        for axes, suspect in zip(panels.flat, table.to_dict("records"), strict=False):
-            _draw_suspect(axes, evaluation, suspect, image_paths[suspect["row"]])
-        for axes in panels.flat[len(table) :]:
-            axes.set_visible(False)
-    return True
+def found(evaluation: Evaluation, doubts: Doubts) -> Plot | None:
+    """Wrong labels found against labels looked at; None if the truth is unknown or nothing is ranked."""
+    if evaluation.true is None:
+        return None
+    table = found_by_looking(evaluation.labels, doubts, evaluation.true)
+    total = int((evaluation.true != evaluation.labels.given_NK).sum())
+    if not total or len(table) < 2:
+        return None
+    return Plot([Panel(partial(_draw_found, table, total, evaluation.labels.given_NK.size))], table)
 
 
-def _draw_suspect(axes: Axes, evaluation: Evaluation, suspect: dict, image_path: Path) -> None:
-    axes.imshow(_thumbnail(image_path))
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    verdict = "re-labelled absent" if suspect["verdict"] == "relabelled" else "ambiguous"
-    p_clean = f"= {suspect['p_clean']:.3f}" if suspect["p_clean"] >= 0.001 else "< 0.001"
-    lines = [f"given {short(suspect['class'])}", f"p_clean {p_clean}", verdict]
-    colour = GREY
-    if evaluation.true is not None:
-        shown = np.flatnonzero(evaluation.true[suspect["row"]])
-        truth = ", ".join(evaluation.classes[k] for k in shown) or "none of the classes"
-        wrong = suspect["true"] == 0
-        lines.append(f"{'✓' if wrong else '✗'} truly {short(truth, 20)}")
-        colour = GREEN if wrong else RED
-    axes.set_xlabel("\n".join(lines), fontsize=8.5, linespacing=1.35)
-    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
-
-
-def _thumbnail(path: Path) -> np.ndarray:
-    from bmix.data.images import load_image
-
-    return load_image(path, THUMBNAIL).permute(1, 2, 0).numpy()
+def _draw_found(table: pd.DataFrame, total: int, labels: int, axes: Axes) -> None:
+    looked_at, found_share = table["looked_at"].to_numpy(), table["found"].to_numpy() / total
+    axes.plot(looked_at, np.minimum(looked_at / total, 1), color=GREY, linestyle=(0, (4, 3)), label="no look in vain")
+    axes.plot(looked_at, looked_at / labels, color=GREY, linewidth=1, label="in random order")
+    axes.plot(looked_at, found_share, color=BLUE, linewidth=2, label="in this order")
+    axes.set(xlabel="labels looked at", ylabel="wrong labels found", ylim=(0, 1.02), xlim=(0, looked_at[-1]))
+    axes.xaxis.set_major_formatter(lambda count, _: f"{count:,.0f}")
+    axes.locator_params(axis="x", nbins=5)
+    percent_ticks(axes.yaxis)
+    legend_below(axes, columns=3)
 
 
 def _percent(share: float) -> str:

@@ -1,23 +1,25 @@
-"""The content of plots/: PNG files for people, csv files for `dvc plots`."""
+"""The content of plots/: each figure as PNG for people, and its numbers as CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from bmix.evaluation.calibration import FittedCalibration
+from bmix.evaluation.doubted import Doubts
 from bmix.evaluation.results import DECIMALS, Evaluation, class_table
-from bmix.evaluation.verdicts import count_labels, transition_counts
-from bmix.figures.labels import suspect_sheet, transition
+from bmix.figures.gallery import Gallery, draw_sheet, galleries, gallery_table
+from bmix.figures.labels import found, moves, transition
+from bmix.figures.panels import Drawn, Plot, render
 from bmix.figures.per_class import ap_by_class, class_frequencies, pr_curves
 from bmix.figures.reliability import reliability
 from bmix.figures.training import learning_curves, mixtures, sampler, verdict_shares_by_epoch
-from bmix.support.files import write_csv
 from bmix.support.spreadsheet import write_named_csv
 
-FIGURES: dict[str, Callable[[Evaluation, Path], bool]] = {
+FIGURES: dict[str, Callable[[Evaluation], Plot | None]] = {
     "learning_curves": learning_curves,
     "class_frequencies": class_frequencies,
     "ap_by_class": ap_by_class,
@@ -25,43 +27,57 @@ FIGURES: dict[str, Callable[[Evaluation, Path], bool]] = {
     "reliability": reliability,
     "verdict_shares": verdict_shares_by_epoch,
     "transition": transition,
+    "moves": moves,
     "mixtures": mixtures,
     "sampler": sampler,
 }
-"""What draws each PNG; it returns False, and writes nothing, where the run has nothing to show there."""
+"""What makes each figure; None where the run has nothing to show in it."""
+NAMES = ("id", "file", "class", "wrongly_given", "others", "suggestion")
+"""Columns of names, which no spreadsheet may take for formulas."""
 
 
-def write_plots(evaluation: Evaluation, folder: Path, image_paths: Sequence[Path]) -> list[str]:
-    """Write every plot into `folder`; the names of the PNG files (without suffix) that there is something to show in.
+class Shown(NamedTuple):
+    """A figure as the page shows it: its panels, and a sentence on this run, if any."""
 
-    image_paths: the training images in the order of `evaluation.labels.ids`. Equal results give equal bytes.
+    panels: list[Drawn]
+    note: str
+
+
+class Drawings(NamedTuple):
+    """What the page shows beside its tables: figures by name, and the images to look at.
+
+    files: of the training images, relative to their root, by row; empty where instances have no picture.
     """
-    write_named_csv(folder / "pr_curves.csv", curve_table(evaluation))
-    write_named_csv(folder / "classes.csv", class_table(evaluation))
-    write_named_csv(folder / "transition.csv", transition_table(evaluation))
-    if evaluation.calibration is not None:
-        write_csv(folder / "reliability.csv", reliability_table(evaluation.calibration))
-        write_named_csv(folder / "thresholds.csv", threshold_table(evaluation.calibration, evaluation.classes))
+
+    figures: dict[str, Shown]
+    galleries: list[Gallery]
+    files: Sequence[str]
+
+
+def write_plots(
+    evaluation: Evaluation, doubts: Doubts, folder: Path, image_root: Path, files: Sequence[str]
+) -> Drawings:
+    """Write every plot into `folder`, and return what of it the page shows. Equal results give equal bytes.
+
+    files: the training images in the order of `evaluation.labels.ids`, relative to their root; none where instances
+    have no picture.
+    """
     # First what can fail: an image that cannot be read.
-    suspected = suspect_sheet(evaluation, folder / "suspects.png", image_paths)
-    drawn = [name for name, draw in FIGURES.items() if draw(evaluation, folder / f"{name}.png")]
-    return drawn + ["suspects"] * suspected
-
-
-def curve_table(evaluation: Evaluation) -> pd.DataFrame:
-    """`class`, `recall`, `precision`: the curves on the result's split, one class after the other."""
-    parts = [
-        pd.DataFrame({"class": name, "recall": recall, "precision": precision})
-        for name, (recall, precision) in zip(evaluation.classes, evaluation.curves, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True).round(DECIMALS)
-
-
-def reliability_table(fitted: FittedCalibration) -> pd.DataFrame:
-    """`split`, `state` (before, after), `probability`, `share`, `cells`: the bins of the reliability diagrams."""
-    parts = [measured.bins.assign(split=split) for split, measured in fitted.measured.items()]
-    columns = ["split", "state", "probability", "share", "cells"]
-    return pd.concat(parts, ignore_index=True)[columns].round(DECIMALS)
+    shown = galleries(evaluation, doubts, [image_root / file for file in files])
+    for gallery in shown:
+        _write_table(folder / f"{gallery.name}.csv", gallery_table(gallery, files))
+        if gallery.thumbnails:
+            draw_sheet(gallery, evaluation, folder / f"{gallery.name}.png")
+    write_named_csv(folder / "classes.csv", class_table(evaluation))
+    if evaluation.calibration is not None:
+        _write_table(folder / "thresholds.csv", threshold_table(evaluation.calibration, evaluation.classes))
+    plots = {name: make(evaluation) for name, make in FIGURES.items()} | {"found": found(evaluation, doubts)}
+    figures = {}
+    for name, plot in plots.items():
+        if plot is not None:
+            _write_table(folder / f"{name}.csv", plot.table)
+            figures[name] = Shown(render(plot, folder / f"{name}.png"), plot.note)
+    return Drawings(figures, shown, files)
 
 
 def threshold_table(fitted: FittedCalibration, classes: list[str]) -> pd.DataFrame:
@@ -72,12 +88,5 @@ def threshold_table(fitted: FittedCalibration, classes: list[str]) -> pd.DataFra
     return table
 
 
-def transition_table(evaluation: Evaluation) -> pd.DataFrame:
-    """`class`, `true`, `given`, `refined`, `count`; `true` is empty where the truth is unknown."""
-    true_NK = evaluation.labels.given_NK if evaluation.true is None else evaluation.true
-    table = transition_counts(count_labels(evaluation.labels, true_NK), evaluation.classes)
-    if evaluation.true is not None:
-        return table
-    # Counted with the given labels in the place of the truth: the cells in which the two differ are empty.
-    table = table[table["true"] == table["given"]].reset_index(drop=True)
-    return table.assign(true="")
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_named_csv(path, table, [column for column in NAMES if column in table])

@@ -24,7 +24,7 @@ VERDICT_COLOURS = {"clean": "#D5DBE0", "relabelled": GREEN, "ambiguous": AMBER}
 OUTCOME_COLOURS = (GREEN, AMBER, RED)
 DPI = 110
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10,
     "text.color": INK,
     # Class names are shown as they are, whatever signs they hold.
@@ -63,7 +63,7 @@ def figure(path: Path, width: float, height: float, names: Iterable[str] = ()) -
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         # A user's matplotlibrc must not change the bytes.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE | {"font.family": families(names)})
+        mpl.rcParams.update(STYLE | {"font.family": families(names)})
         drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(drawn)
         yield drawn
@@ -99,12 +99,16 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_below(axes: Axes, handles: list | None = None, columns: int = 3) -> None:
-    """A legend under the axes, where it covers nothing."""
+def legend_below(axes: Axes, handles: list | None = None, columns: int = 2) -> None:
+    """A legend under the axes, where it covers nothing; for figures with a constrained layout."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=9, columnspacing=1.4
-    )
+    drawn: Any = axes.figure
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, columnspacing=1.4)
+
+
+def percent_ticks(axis: Axis) -> None:
+    """Shares on the axis, written in percent."""
+    axis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
 
 
 def place_names(axes: Axes, points: np.ndarray, names: list[str], others: np.ndarray) -> None:

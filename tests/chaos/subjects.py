@@ -19,6 +19,9 @@ from bmix.evaluation.origin import read_origin
 from bmix.evaluation.results import Evaluation, class_table, metrics_of, summary
 from bmix.figures import training as figures
 from bmix.figures.card import render_card
+from bmix.figures.opening import opening
+from bmix.figures.panels import render
+from bmix.figures.plots import Drawings
 from bmix.figures.report import render_report
 from bmix.models.backbones import build_classifier
 from bmix.models.calibration import weights_digest
@@ -276,13 +279,17 @@ def _measure() -> object:
     evaluation, spec = _evaluation(), load_classifier(Path("models/final")).spec
     card = render_card(evaluation, spec, read_origin(Path("data"), "features", "balancemix"))
     measured = metrics_of(evaluation), summary(evaluation), class_table(evaluation)
-    return *measured, render_report(evaluation, Path(), []), card
+    return *measured, _page(evaluation), card
+
+
+def _page(evaluation: Evaluation) -> str:
+    return render_report(evaluation, opening(evaluation, load_params().flat()), Drawings({}, [], []))
 
 
 def _draw() -> object:
     evaluation = _evaluation()
     drawn = (figures.learning_curves, figures.verdict_shares_by_epoch, figures.mixtures, figures.sampler)
-    return [draw(evaluation, Path("drawn.png")) for draw in drawn]
+    return [plot and render(plot, Path("drawn.png")) for plot in (draw(evaluation) for draw in drawn)]
 
 
 @_subject("evaluate", _measure)

@@ -74,10 +74,6 @@ def test_no_table_counts_an_ignored_cell() -> None:
         expected[(k, *map(int, cell))] += 1
     np.testing.assert_array_equal(counts, expected)
     assert scores.verdict_shares(with_ignored)["labels"].sum() == (~ignored_NK).sum()
-    listed = scores.suspects(with_ignored, given=0, limit=labels.given_NK.size)
-    missing_NK = labels.refined_NK & ~labels.given_NK & ~ignored_NK
-    assert len(listed) == missing_NK.sum()
-    assert not ignored_NK[listed["row"], [CLASSES.index(name) for name in listed["class"]]].any()
 
 
 def test_rows_become_matrices() -> None:
@@ -211,23 +207,6 @@ def test_moves_share_a_wrong_positive_among_the_lost_classes() -> None:
     np.testing.assert_array_equal(scores.mislabelling_moves(given_NK, true), [[0, 1, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 
-def test_suspects_are_the_least_clean_that_are_called_wrong() -> None:
-    labels, true = make(6)
-    table = scores.suspects(labels, given=1, limit=15, true_NK=true)
-    called = labels.called_wrong & labels.given_NK
-    assert len(table) == 15
-    assert table["p_clean"].is_monotonic_increasing
-    assert table["p_clean"].max() <= np.sort(labels.p_clean_NK[called])[14]
-    for row in table.itertuples():
-        cell = labels.ids.index(row.id), CLASSES.index(row[3])
-        assert called[cell]
-        assert (row.row, row.label, row.true) == (cell[0], labels.refined_NK[cell], true[cell])
-    missing = scores.suspects(labels, given=0, limit=1000)
-    assert len(missing) == (labels.refined_NK & ~labels.given_NK).sum()
-    assert (missing["label"] == 1).all()
-    assert missing["true"].isna().all()
-
-
 def test_the_order_does_not_saturate() -> None:
     labels, true = make(8)
     doubt = np.random.default_rng(0).normal(size=true.shape)
@@ -235,7 +214,3 @@ def test_the_order_does_not_saturate() -> None:
     wrong = ~true[labels.given_NK]
     expected = roc_auc_score(wrong, doubt[labels.given_NK])
     assert scores.ranking_scores(sure, true)["roc_auc"] == pytest.approx(expected)
-    listed = scores.suspects(sure, given=1, limit=5)
-    called = sure.called_wrong & sure.given_NK
-    of_listed = [doubt[row.row, CLASSES.index(row[3])] for row in listed.itertuples()]
-    assert of_listed == sorted(doubt[called], reverse=True)[:5]

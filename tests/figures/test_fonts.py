@@ -12,6 +12,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
+from bmix.evaluation.doubted import doubts_of_verdicts
 from bmix.figures.fonts import FONT, drawable, families
 from bmix.figures.plots import write_plots
 from bmix.figures.style import figure, short
@@ -83,10 +84,11 @@ def test_a_sign_that_no_font_shows_is_numbered(no_other_fonts: None) -> None:
 @pytest.mark.slow
 def test_no_name_in_any_script_warns(cats: str, tmp_path: Path) -> None:
     example = make_example(classes=len(NAMES), images=120, names=NAMES)
-    images = write_images(tmp_path / "images", 120)
+    files = [path.name for path in write_images(tmp_path / "images", 120)]
+    evaluation = example.evaluation()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_plots(example.evaluation(), tmp_path / "plots", images)
+        write_plots(evaluation, doubts_of_verdicts(evaluation.labels), tmp_path / "plots", tmp_path / "images", files)
 
 
 def test_a_second_family_does_not_change_what_the_first_can_show(cats: str, tmp_path: Path) -> None:

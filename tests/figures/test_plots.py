@@ -2,19 +2,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from bmix.evaluation.results import class_table
-from bmix.figures.labels import suspect_sheet
-from bmix.figures.plots import FIGURES, curve_table, transition_table, write_plots
+from bmix.evaluation.doubted import doubts_of_verdicts
+from bmix.evaluation.results import Evaluation, class_table
+from bmix.figures.gallery import CARDS, galleries, gallery_table, precision_at, suggestion
+from bmix.figures.labels import transition_table
+from bmix.figures.panels import render
+from bmix.figures.per_class import curve_table, some_of, spread
+from bmix.figures.plots import FIGURES, Drawings, write_plots
 from bmix.figures.training import _log_component_densities
 from tests.helpers.evaluation_example import Example, make_example, write_images
 
-ALL = {*FIGURES, "suspects"}
+ALL = {*FIGURES, "found", "suspects", "missing"}
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +32,52 @@ def example() -> Example:
     return make_example(classes=10, images=300)
 
 
+def write(evaluation: Evaluation, folder: Path, image_paths: list[Path]) -> Drawings:
+    files = [path.name for path in image_paths]
+    return write_plots(evaluation, doubts_of_verdicts(evaluation.labels), folder, image_paths[0].parent, files)
+
+
 @pytest.mark.slow
-def test_every_plot_is_written(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
-    assert set(write_plots(example.evaluation(), tmp_path, image_paths)) == ALL
+def test_every_plot_is_written_with_its_numbers(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
+    drawings = write(example.evaluation(), tmp_path, image_paths)
+    assert {*drawings.figures, *(gallery.name for gallery in drawings.galleries)} == ALL
     written = {path.name for path in tmp_path.iterdir()}
-    tables = {"pr_curves.csv", "classes.csv", "transition.csv", "reliability.csv", "thresholds.csv"}
-    assert written == {f"{name}.png" for name in ALL} | tables
+    assert written == {f"{name}.{kind}" for name in ALL for kind in ("png", "csv")} | {"classes.csv", "thresholds.csv"}
     for name in ALL:
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert "Software" not in picture.info
-            assert picture.width >= 600
+            assert picture.width >= 400
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+        assert len(pd.read_csv(tmp_path / f"{name}.csv")) > 0
+    for shown in drawings.figures.values():
+        for panel in shown.panels:
+            ElementTree.fromstring(panel.svg)
+            assert "<dc:date>" not in panel.svg
+            assert 'href="http' not in panel.svg
 
 
 @pytest.mark.slow
 def test_a_run_without_label_management_has_the_plots_that_make_sense(image_paths: list[Path], tmp_path: Path) -> None:
-    names = write_plots(make_example(images=300, managed=False).evaluation(), tmp_path, image_paths)
-    assert ALL - set(names) == {"verdict_shares", "transition", "mixtures", "suspects"}
-    assert {path.stem for path in tmp_path.glob("*.png")} == set(names)
-    table = pd.read_csv(tmp_path / "transition.csv")
+    drawings = write(make_example(classes=3, images=300, managed=False).evaluation(), tmp_path, image_paths)
+    assert set(FIGURES) - set(drawings.figures) == {"verdict_shares", "transition", "mixtures"}
+    assert drawings.galleries == []
+    assert {path.stem for path in tmp_path.glob("*.png")} == set(drawings.figures)
+
+
+def test_no_label_changes_without_label_management() -> None:
+    table = transition_table(make_example(images=300, managed=False).evaluation())
     assert (table.loc[table["given"] != table["refined"], "count"] == 0).all()
 
 
-@pytest.mark.slow
 def test_unknown_truth_leaves_out_what_needs_it(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
     evaluation = example.evaluation(truth_known=False)
-    assert suspect_sheet(evaluation, tmp_path / "sheet.png", image_paths)
+    shown = galleries(evaluation, doubts_of_verdicts(evaluation.labels), image_paths)
+    assert [precision_at(gallery) for gallery in shown] == [[], []]
+    assert FIGURES["moves"](evaluation) is None
     for name in ("transition", "verdict_shares"):
-        assert FIGURES[name](evaluation, tmp_path / f"{name}.png")
+        plot = FIGURES[name](evaluation)
+        assert plot is not None
+        assert render(plot, tmp_path / f"{name}.png")
     table = transition_table(evaluation)
     assert (table["true"] == "").all()
     assert len(table) == 4 * len(example.classes)
@@ -75,7 +98,9 @@ def test_awkward_class_names_and_a_single_class_can_be_drawn(tmp_path: Path) -> 
             record=replace(made.record, mixtures=mixtures),
         )
         for name in ("class_frequencies", "ap_by_class", "pr_curves", "mixtures", "transition"):
-            assert FIGURES[name](made.evaluation(), tmp_path / f"{name}.png")
+            plot = FIGURES[name](made.evaluation())
+            assert plot is not None
+            assert render(plot, tmp_path / f"{name}.png")
 
 
 @pytest.mark.slow
@@ -85,8 +110,11 @@ def test_a_history_without_val_and_a_class_without_test_positives(example: Examp
     record = replace(example.record, history=example.record.history.assign(val_map=np.nan))
     evaluation = replace(example, record=record, predictions={"test": (scores, labels)}).evaluation()
     assert np.isnan(evaluation.ap["test"][9])
-    for name in ("learning_curves", "pr_curves", "ap_by_class"):
-        assert FIGURES[name](evaluation, tmp_path / f"{name}.png")
+    for name, panels in (("learning_curves", 1), ("pr_curves", 9), ("ap_by_class", 1)):
+        plot = FIGURES[name](evaluation)
+        assert plot is not None
+        assert len(plot.panels) == panels
+        assert render(plot, tmp_path / f"{name}.png")
     assert evaluation.means("test")["left_out"] == 1
 
 
@@ -106,13 +134,51 @@ def test_tables_for_dvc(example: Example) -> None:
     np.testing.assert_allclose(wrong / example.given.sum(axis=0), classes["wrong_positives"], atol=1e-6)
 
 
-def test_the_sheet_shows_an_image_once_and_none_where_nothing_is_doubted(
-    example: Example, image_paths: list[Path], tmp_path: Path
+def test_the_gallery_shows_an_image_once_and_none_where_nothing_is_doubted(
+    example: Example, image_paths: list[Path]
 ) -> None:
+    evaluation = example.evaluation()
+    shown = galleries(evaluation, doubts_of_verdicts(evaluation.labels), image_paths)
+    assert [gallery.name for gallery in shown] == ["suspects", "missing"]
+    for gallery in shown:
+        rows = gallery.cards["row"].tolist()
+        assert len(rows) == len(set(rows)) <= CARDS
+        assert set(gallery.thumbnails) == set(rows)
+        table = gallery_table(gallery, [path.name for path in image_paths])
+        assert table["file"].tolist() == [image_paths[row].name for row in gallery.table["row"]]
+        wrong = (gallery.table["true"] != gallery.table["given"]).tolist()
+        assert precision_at(gallery, (5, 10_000)) == [(5, sum(wrong[:5]) / 5)]
     certain = example.verdicts.assign(verdict="clean", label=example.verdicts["given"])
     evaluation = replace(example, verdicts=certain[certain["given"] == 1]).evaluation()
-    assert not suspect_sheet(evaluation, tmp_path / "sheet.png", image_paths)
-    assert not (tmp_path / "sheet.png").exists()
+    assert galleries(evaluation, doubts_of_verdicts(evaluation.labels), image_paths) == []
+
+
+def test_a_suggestion_says_what_the_label_should_be() -> None:
+    label = {"given": 1, "class": "cat", "suggested": 0, "instead": "dog"}
+    assert suggestion(label) == "not cat, but dog"
+    assert suggestion(label | {"instead": ""}) == "not cat"
+    assert suggestion(label | {"suggested": 1}) == "unsure; perhaps dog"
+    assert suggestion(label | {"suggested": 1, "instead": ""}) == "unsure"
+    assert suggestion(label | {"given": 0, "suggested": 1}) == "add cat"
+
+
+def test_of_many_classes_some_are_drawn_and_that_is_said() -> None:
+    assert spread(np.arange(100), 3).tolist() == [0, 50, 99]
+    assert spread(np.arange(2), 3).tolist() == [0, 1]
+    assert some_of(3, 100) == "Drawn are 3 of 100 classes, spread over the frequencies."
+    assert some_of(2, 2) == ""
+
+
+def test_a_degenerate_mixture_is_flagged(example: Example) -> None:
+    fitted = example.record.mixtures
+    name = example.classes[3]
+    flagged = fitted.assign(degenerate=(fitted["class"] == name) & (fitted["given"] == 1))
+    plot = FIGURES["mixtures"](replace(example, record=replace(example.record, mixtures=flagged)).evaluation())
+    assert plot is not None
+    assert plot.note.startswith("⚠ Of 1 of 10 classes one mixture at least is degenerate")
+    assert f'"{name}"' in plot.note
+    counts = plot.table.groupby(["class", "given"])["labels"].sum()
+    assert counts[name, 1] == example.given[:, 3].sum()
 
 
 def test_component_densities_are_the_weighted_normal_densities() -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bmix.audit.files import write_audit
 from bmix.data.manifest import Manifest, label_lists, write_manifest
 from bmix.data.noisy import write_labels
 from bmix.evaluation.metrics import average_precision
@@ -46,6 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
     )
     manifest = Manifest(frame, made.classes)
+    write_audit(tmp_path / "data/audit", "off", made.classes, {})
     write_params(tmp_path, "evaluate.many=20", "evaluate.medium=5")
     write_manifest(manifest, tmp_path / "data/prepared")
     write_labels(tmp_path / "data/noisy", manifest, made.given, made.true)
