@@ -24,6 +24,7 @@ MODULES = [
     "benchmarks.real_noise",
     "benchmarks.recipes",
     "benchmarks.scale",
+    "benchmarks.screenshots",
     "benchmarks.tuning",
 ]
 
