@@ -66,7 +66,8 @@ def _draw_by_class(evaluation: Evaluation, fitted: FittedCalibration, axes: Axes
     for group in GROUPS:
         members = known[evaluation.groups[known] == group]
         if len(members):
-            axes.scatter(*points[members].T, s=40, color=GROUP_COLOURS[group], zorder=3, label=f"{group}-shot")
+            before, after = points[members].T
+            axes.scatter(before, after, s=40, color=GROUP_COLOURS[group], zorder=3, label=f"{group}-shot")
     axes.set(
         title="Calibration error of each class", xlabel="before, %", ylabel="after, %", xlim=(0, top), ylim=(0, top)
     )
