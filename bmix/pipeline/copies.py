@@ -25,7 +25,7 @@ from bmix.support.locks import held
 from bmix.workspace.run_note import RunNote, read_note
 
 CODE_FOLDERS = ("bmix", "stages")
-CODE_SUFFIXES = (".py", ".j2", ".css", ".yaml")
+CODE_SUFFIXES = (".py", ".j2", ".css", ".js", ".yaml", ".csv")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
 _LONGEST_NAME = 60
 _PATIENCE = 10 * 60
