@@ -48,6 +48,7 @@ def wait_until(condition: object, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.pipeline
+@pytest.mark.exhaustive
 def test_a_killed_table_goes_on_and_repeats_no_finished_cell(project: Path) -> None:
     assert "3 cells, 0 finished, 3 to run" in run(project, *COMMAND, "--dry-run").stdout
     killed = subprocess.Popen(
