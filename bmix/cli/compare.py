@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bmix.cli.options import Edits, one_of, whole_number
+from bmix.cli.options import Edits, choice, whole_number
 from bmix.cli.show import Lines, record
 from bmix.recipes import RECIPES
 
@@ -17,12 +17,7 @@ COMPARED = ("bce", "mixup", "balancemix")
 
 Recipes = Annotated[
     list[str],
-    typer.Option(
-        metavar="RECIPE...",
-        parser=one_of(RECIPES),
-        autocompletion=lambda: list(RECIPES),
-        help=f"one or more of {', '.join(RECIPES)}",
-    ),
+    choice(RECIPES, "RECIPE...", f"one or more of {', '.join(RECIPES)}"),
 ]
 Seeds = Annotated[
     list[int],

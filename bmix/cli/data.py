@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bmix.cli.options import Edits, one_of, whole_number
+from bmix.cli.options import Edits, choice, whole_number
 
 AUGMENTS = ("randaugment-flip", "randaugment", "gentle", "photograph")
 
@@ -41,12 +41,7 @@ def embed(
     ] = 224,
     augment: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            parser=one_of(AUGMENTS),
-            autocompletion=lambda: list(AUGMENTS),
-            help=f"how the views are made: {', '.join(AUGMENTS)}",
-        ),
+        choice(AUGMENTS, "NAME", f"how the views are made: {', '.join(AUGMENTS)}"),
     ] = "randaugment-flip",
     seed: Annotated[int, typer.Option(metavar="SEED", parser=whole_number(0), help="draws the views")] = 0,
 ) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bmix.cli.command import Command, Commands
-from bmix.cli.options import one_of, whole_number
+from bmix.cli.label_tables import SHOWN, cut, print_estimate, print_measured
+from bmix.cli.options import choice, whole_number
 
 if TYPE_CHECKING:
     from bmix.labels.answers import Answer
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "parquet", "cleanlab", "coco", "fiftyone", "label-studio", "yolo")
 ORDERS = ("score", "class", "spread")
 VALUES = ("both", "present", "absent")
-_SHOWN = 40
-"""Characters of a cell that the table for people shows; of the sentence that says why, three times as many."""
 
 
 def _limit_of(value: Any) -> tuple[str, float]:
@@ -45,12 +44,7 @@ Split = Annotated[str, typer.Option(metavar="NAME", help="train, val, test, ..."
 ClassName = Annotated[str, typer.Option("--class", metavar="NAME", help="of this class alone")]
 Value = Annotated[
     str,
-    typer.Option(
-        metavar="VALUE",
-        parser=one_of(VALUES),
-        autocompletion=lambda: list(VALUES),
-        help="present: perhaps wrong labels; absent: perhaps missing ones; both",
-    ),
+    choice(VALUES, "VALUE", "present: perhaps wrong labels; absent: perhaps missing ones; both"),
 ]
 AcceptAbove = Annotated[
     list[Any],
@@ -80,10 +74,10 @@ def show(run: Run = "", split: Split = "train") -> None:
     print(f"{len(scored.frame):,} labels of split {split}, judged {judge}\n")
     true_NK = opened.true(split)
     if true_NK is not None:
-        _print_measured(measured_worth(scored, true_NK, opened.classes))
+        print_measured(measured_worth(scored, true_NK, opened.classes))
     estimate = estimated_worth(scored)
     if len(estimate):
-        _print_estimate(estimate)
+        print_estimate(estimate)
     history = ""
     if scored.judged_by == "network" and (opened.folder / "history.csv").is_file():
         from bmix.evaluation.inputs import HISTORY
@@ -118,7 +112,7 @@ def worst(
         check_output(output)
     opened, scored = _scored(run, split)
     found = worst_labels(opened, scored, count, class_name, value)
-    named: dict[str, Callable[..., str]] = dict.fromkeys(NAMES, _cut) | {"why": lambda cell: _cut(cell, 3 * _SHOWN)}
+    named: dict[str, Callable[..., str]] = dict.fromkeys(NAMES, cut) | {"why": lambda cell: cut(cell, 3 * SHOWN)}
     shown = found.drop(columns=["quality", *(["file"] if opened.image_root is None else [])])
     print(
         shown.to_string(
@@ -165,12 +159,7 @@ def apply(
 def export(
     format: Annotated[
         str,
-        typer.Option(
-            metavar="FORMAT",
-            parser=one_of(FORMATS),
-            autocompletion=lambda: list(FORMATS),
-            help=", ".join(FORMATS),
-        ),
+        choice(FORMATS, "FORMAT", ", ".join(FORMATS)),
     ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="the file to write; of fiftyone and yolo a folder")],
     answers: Answers = None,
@@ -231,11 +220,10 @@ def review(
     ] = 500,
     order: Annotated[
         str,
-        typer.Option(
-            metavar="ORDER",
-            parser=one_of(ORDERS),
-            autocompletion=lambda: list(ORDERS),
-            help="score: the likeliest to be wrong first; class: class after class; spread: of all classes in turn",
+        choice(
+            ORDERS,
+            "ORDER",
+            "score: the likeliest to be wrong first; class: class after class; spread: of all classes in turn",
         ),
     ] = "score",
     split: Split = "train",
@@ -299,41 +287,3 @@ def _standing(run: LabelledRun, answers: Path | None) -> list[Answer]:
     from bmix.labels.changes import labels_by_id
 
     return [] if answers is None else standing(read_answers(answers, run.classes, labels_by_id(run)))
-
-
-def _print_measured(worth: dict[str, Any]) -> None:
-    wrong = worth["wrong"]
-    print(f"The truth is known: {wrong:,} of them are wrong.")
-    for count, precision in worth["precision"].items():
-        if precision is not None:
-            print(f"  of the first {count:>4} looked at {100 * precision:5.1f} % are wrong")
-    curve = worth["curve"]
-    if wrong:
-        print(f"  for nine tenths of the wrong ones: the first {curve.looks_for(0.9):,}\n")
-
-
-def _print_estimate(estimate: Any) -> None:
-    from bmix.pipeline.table import aligned
-
-    def interval(row: Any, name: str, known: bool = True) -> str:
-        if not known or row[name] != row[name]:
-            return "unknown"
-        return f"{row[name]:.0f} ({row[f'{name}_low']:.0f} to {row[f'{name}_high']:.0f})"
-
-    print("Estimated: how many labels are wrong, and how many to look at, from the top, to find nine tenths of them")
-    for given, title in ((1, "given, perhaps wrong"), (0, "not given, perhaps missing")):
-        rows = estimate[estimate["given"] == given]
-        body = [
-            [_cut(row["class"]), f"{row['labels']:,}", interval(row, "wrong", row["judged"]), interval(row, "looks")]
-            for row in rows.to_dict("records")
-        ]
-        total = rows[rows["judged"]]
-        sums = [f"{total[f'wrong{end}'].sum():.0f}" for end in ("", "_low", "_high")]
-        body.append(["all", f"{rows['labels'].sum():,}", f"{sums[0]} ({sums[1]} to {sums[2]})", ""])
-        head = [title, "labels", "wrong (95 %)" if given else "missing (95 %)", "to look at"]
-        print(f"\n{aligned([head, *body], lambda column: column > 0)}\n")
-
-
-def _cut(cell: Any, longest: int = _SHOWN) -> str:
-    text = " ".join(str(cell).split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

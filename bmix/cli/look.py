@@ -6,20 +6,13 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from bmix.cli.options import one_of
+from bmix.cli.options import choice
 from bmix.cli.show import show_result
 
 FORMATS = ("table", "json")
 Format = Annotated[
     str,
-    typer.Option(
-        metavar="FORMAT",
-        parser=one_of(FORMATS),
-        autocompletion=lambda: list(FORMATS),
-        help=f"{FORMATS[0]} for people, {FORMATS[1]} for programs",
-    ),
+    choice(FORMATS, "FORMAT", f"{FORMATS[0]} for people, {FORMATS[1]} for programs"),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +32,14 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
         return value
 
     return read
+
+
+def choice(names: Iterable[str], metavar: str, help: str, show_default: bool = True) -> Any:
+    """An option whose value is one of `names`, which shells complete."""
+    known = list(names)
+    return typer.Option(
+        metavar=metavar, parser=one_of(known), autocompletion=lambda: known, help=help, show_default=show_default
+    )
 
 
 def complete_edit(incomplete: str) -> list[str]:

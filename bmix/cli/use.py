@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bmix.cli.options import one_of, whole_number
+from bmix.cli.options import choice, whole_number
 
 MODEL = Path("models/final")
 TABLES = ("csv", "json", "parquet")
@@ -27,12 +27,11 @@ def predict(
     model: Model = MODEL,
     format: Annotated[
         str | None,
-        typer.Option(
-            metavar="FORMAT",
-            parser=one_of(TABLES),
-            autocompletion=lambda: list(TABLES),
+        choice(
+            TABLES,
+            "FORMAT",
+            f"{', '.join(TABLES)}; without it that of the suffix of --output, else csv",
             show_default=False,
-            help=f"{', '.join(TABLES)}; without it that of the suffix of --output, else csv",
         ),
     ] = None,
     top: Top = 0,
@@ -84,12 +83,7 @@ def export_model(
     output: Annotated[Path, typer.Option(metavar="FILE", help="the file to write")],
     format: Annotated[
         str,
-        typer.Option(
-            metavar="FORMAT",
-            parser=one_of(EXPORTS),
-            autocompletion=lambda: list(EXPORTS),
-            help=", ".join(EXPORTS),
-        ),
+        choice(EXPORTS, "FORMAT", ", ".join(EXPORTS)),
     ] = EXPORTS[0],
     model: Model = MODEL,
 ) -> None:

@@ -25,7 +25,6 @@ from bmix.support.locks import held
 from bmix.workspace.run_note import RunNote, read_note
 
 CODE_FOLDERS = ("bmix", "stages")
-CODE_SUFFIXES = (".py", ".j2", ".css", ".js", ".yaml", ".csv")
 CODE_FILES = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots/per_class.json")
 _LONGEST_NAME = 60
 _PATIENCE = 10 * 60
@@ -103,13 +102,17 @@ def _refresh(original: Path, folder: Path, content: dict[str, Any]) -> None:
 
 
 def _mirror(source: Path, target: Path) -> None:
-    wanted = {path.relative_to(source) for suffix in CODE_SUFFIXES for path in source.rglob(f"*{suffix}")}
+    wanted = _code(source)
     for relative in sorted(wanted):
         _write_if_new(target / relative, (source / relative).read_bytes())
-    for suffix in CODE_SUFFIXES:
-        for path in target.rglob(f"*{suffix}"):
-            if path.relative_to(target) not in wanted:
-                path.unlink()
+    for relative in _code(target) - wanted:
+        (target / relative).unlink()
+
+
+def _code(folder: Path) -> set[Path]:
+    """The files below a folder of code, whatever their kind, relative to it; what Python caches is not among them."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder) for path in files}
 
 
 def _write_if_new(path: Path, content: bytes) -> None:

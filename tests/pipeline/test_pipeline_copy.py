@@ -46,6 +46,12 @@ def test_a_copy_holds_the_code_links_the_data_and_shares_the_cache(project: Path
     folder = project / open_project(["noise.rate=0.2"]).folder
     for name in ("bmix/params.py", "stages/train.py", "dvc.yaml", ".dvcignore"):
         assert (folder / name).read_bytes() == (project / name).read_bytes()
+    for name in ("bmix", "stages"):
+        files = {path.relative_to(project) for path in (project / name).rglob("*") if path.is_file()}
+        code = {path for path in files if "__pycache__" not in path.parts}
+        assert {path.suffix for path in code} >= ({".py", ".yaml", ".js"} if name == "bmix" else {".py"})
+        for path in code:
+            assert (folder / path).read_bytes() == (project / path).read_bytes()
     assert (folder / "data/digits").is_symlink()
     assert (folder / "data/digits").resolve() == project / "data/digits"
     settings = (folder / ".dvc/config.local").read_text()
