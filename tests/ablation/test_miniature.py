@@ -90,6 +90,7 @@ def test_a_killed_table_goes_on_and_repeats_no_finished_cell(project: Path) -> N
 
 @pytest.mark.pipeline
 def test_an_unchanged_table_starts_nothing(project: Path) -> None:
+    run(project, *COMMAND)
     before = {path: path.stat().st_mtime_ns for path in (project / ".bmix/runs").rglob("*") if path.is_file()}
     ended = run(project, *COMMAND)
     assert "3 cells, 2 finished, 1 to run" in ended.stdout

@@ -135,6 +135,8 @@ def open_socket(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        # From here on a browser waits to be answered; uvicorn itself listens only some time after the address is told.
+        listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
         raise InputError("--port", f"{port}: {error}", "a free port", "choose another, or 0 for a free one") from error
