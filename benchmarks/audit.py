@@ -139,7 +139,7 @@ def _cleanlab() -> Callable[..., np.ndarray] | None:
     except ImportError:
         print("cleanlab is not installed: its rows are left out")
         return None
-    return get_label_quality_scores  # type: ignore[no-any-return]
+    return get_label_quality_scores
 
 
 def logistic_scores(

@@ -22,6 +22,8 @@ from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.data.present import read_present
 from bmix.evaluation.results import metrics_of
+from bmix.models.device import available_device
+from bmix.models.store import load_classifier
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
 from bmix.recipes import RECIPES
@@ -69,6 +71,9 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
     content = apply_edits(read_yaml(root / "params.yaml"), expand_presets(edits))
     for section, key in (("data", "path"), ("data", "root"), ("noise", "matrix")):
         content[section][key] = str(root / content[section][key])
+    for section in ("model", "audit"):
+        if (root / content[section]["weights"]).exists():
+            content[section]["weights"] = str(root / content[section]["weights"])
     parse_params(content)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
@@ -87,7 +92,8 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK, present_NK=present_NK)
         advance(trainer, params.training.epochs)
         write_outputs(trainer, trainer.close(), Path())
-        metrics = metrics_of(evaluate.measure(params)[0])
+        classifier = load_classifier(evaluate.MODEL, calibrated=False).to(available_device())
+        metrics = metrics_of(evaluate.measure(params, manifest, classifier))
         write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.tables.seconds), 1)})
 
 

@@ -22,6 +22,7 @@ from bmix.figures.opening import opening
 from bmix.figures.plots import write_plots
 from bmix.figures.report import render_report
 from bmix.models.calibration import CALIBRATION, weights_digest
+from bmix.models.device import available_device
 from bmix.models.store import WEIGHTS, Classifier, load_classifier
 from bmix.params import Params, load_params
 from bmix.support import console
@@ -44,7 +45,7 @@ def main() -> None:
     with stage_timing("evaluate"):
         params = load_params()
         manifest = read_manifest(PREPARED)
-        classifier = load_classifier(MODEL, calibrated=False).to("cuda" if torch.cuda.is_available() else "cpu")
+        classifier = load_classifier(MODEL, calibrated=False).to(available_device())
         evaluation = measure(params, manifest, classifier)
         origin = read_origin(DATA, params.data.source, params.training.recipe)
         # The digits of the default run are drawn, not anyone's photographs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 def _compare(setting: Setting, image_size: int, batch_size: int, dtype: torch.dtype) -> dict[str, Any]:
     scale, device = setting.scale, setting.device
     network = build_classifier(scale.backbone, "linear", scale.classes, "none", seed=0).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     backend = "inductor" if setting.on_gpu else _BACKEND_ON_CPU
     # One for each mode: in training batches have one size, in evaluation many.
     training = torch.compile(network, backend=backend)
@@ -74,10 +75,10 @@ def _compare(setting: Setting, image_size: int, batch_size: int, dtype: torch.dt
     sizes = [4 * batch_size, 4 * batch_size - 2]
     found: dict[str, Any] = {}
     for name, module in (("", network), ("_compiled", training)):
-        first, found[f"train{name}"] = _pace(setting, [lambda m=module: train(m)])
+        first, found[f"train{name}"] = _pace(setting, [partial(train, module)])
         found["train_compile_s"] = round(first, 1)
     for name, module in (("", network), ("_compiled", evaluating)):
-        first, found[f"evaluate{name}"] = _pace(setting, [lambda m=module, v=views: evaluate(m, v) for views in sizes])
+        first, found[f"evaluate{name}"] = _pace(setting, [partial(evaluate, module, views) for views in sizes])
         found["evaluate_compile_s"] = round(first, 1)
     return found | {"largest_deviation": _deviation(network, evaluating, logits, images_B[:batch_size])}
 

@@ -50,7 +50,7 @@ def measure(setting: Setting) -> dict[str, Any]:
                     left_out.append(f"{image_size} pixels, {precision}, audit {audit}")
                     continue
                 trainer = build_run(photographs, setting.scale, image_size, setting.device, precision, audit)
-                row = {"image_size": image_size, "precision": precision, "audit": audit, "batch_size": batch_size}
+                row: Row = {"image_size": image_size, "precision": precision, "audit": audit, "batch_size": batch_size}
                 row |= {"bare_images_per_s": round(bare, 1)} | managed_epoch(setting, trainer)
                 row["share_of_bare"] = round(row["images_per_s"] / bare, 3)
                 rows.append(row)
@@ -68,8 +68,8 @@ def measure(setting: Setting) -> dict[str, Any]:
             print(f"the GPU computed for {each['gpu_busy_share']:.0%} of that time")
         for place, count in each["waits"].items():
             print(f"waits for the GPU: {count} in these steps at {place}")
-    for each in left_out:
-        print(f"left out, as the time would not do: {each}")
+    for run in left_out:
+        print(f"left out, as the time would not do: {run}")
     return {
         "rows": rows,
         "loaders": [{"image_size": image_size} | alone for image_size, alone in loaders.items()],

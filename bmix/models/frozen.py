@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bmix.data.images import load_image
 from bmix.models.backbones import build_classifier
+from bmix.models.device import available_device
 from bmix.models.networks import ImageNetwork
 from bmix.models.store import Classifier, ClassifierSpec
 from bmix.support.errors import InputError
@@ -37,8 +38,8 @@ def frozen_backbone(backbone: str, weights: str, image_size: int, named: dict[st
         for key, name in named.items():
             told = [part.replace(key, name) for part in told]
         raise InputError(*told) from error
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Classifier(network, ClassifierSpec.of(backbone, "linear", image_size, ["unused"])).to(device).eval()
+    spec = ClassifierSpec.of(backbone, "linear", image_size, ["unused"])
+    return Classifier(network, spec).to(available_device()).eval()
 
 
 @torch.inference_mode()

@@ -25,9 +25,9 @@ class Labeller(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the model, on the GPU if there is one."""
         from bmix import load_model
+        from bmix.models.device import available_device
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = load_model(context.artifacts[MODEL]).to(device)
+        self.model = load_model(context.artifacts[MODEL]).to(available_device())
 
     def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]
         """The probability of every class, a row per image."""
