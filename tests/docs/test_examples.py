@@ -14,6 +14,8 @@ from tests.helpers.tiny import REPOSITORY
 PUBLIC = [
     "bmix.load_model",
     "bmix.audit_labels",
+    "bmix.MinoritySampler",
+    "bmix.ManagedLabels",
     "bmix.noise.inject",
     "bmix.method.mixture.fit_loss_mixtures",
     "bmix.method.sampling.class_confidence",
