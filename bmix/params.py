@@ -21,6 +21,7 @@ from bmix.support.errors import InputError, nearest
 from bmix.support.yaml_text import parse_yaml
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 PLACES = (("data", "path"), ("data", "root"), ("noise", "matrix"), ("model", "weights"), ("audit", "weights"))
 """Section and name of the keys whose value is the place of an input."""
@@ -243,6 +244,32 @@ class EvaluateParams(Section):
         return self
 
 
+class RetrainParams(Section):
+    """What a night of `python -m flows.retrain` accepts; no stage depends on it."""
+
+    gate_data: bool = Field(description="hold a night's data against the last accepted data")
+    gate_model: bool = Field(description="hold a night's model against the champion")
+    vanished: int = Field(ge=0, description="classes of the accepted data that may be gone")
+    rate_jump: float = Field(
+        gt=1, description="factor by which the share of the training images that show a class may rise or fall"
+    )
+    shrink: Share = Field(description="share of the accepted images that may be gone")
+    unreadable: Share = Field(description="share of the images that may be left out as unusable")
+    duplicates: Share = Field(description="share of the images that may be copies of others, byte for byte")
+    relabelled: Share = Field(description="share of the images seen before whose labels may have changed")
+    noise_rise: Share = Field(
+        description="rise of the share of given positives that the audit estimates to be wrong, of all labels and of "
+        "the new ones against those seen before"
+    )
+    worse: Share = Field(description="mAP of all classes that a candidate may lose against the champion")
+    worse_group: Share = Field(description="the same of the many-, medium- and few-shot classes, each by itself")
+    risk: float = Field(
+        gt=0, lt=1, description="probability, by bootstrap, of a greater loss than that from which on it is refused"
+    )
+    silence: int = Field(ge=1, le=10_080, description="minutes without a line from a stage after which it is ended")
+    commit: bool = Field(description="commit params.yaml and dvc.lock of accepted nights to the branch bmix-nights")
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -256,6 +283,7 @@ class Params(Section):
         description="the settings of each recipe's own, read by that recipe alone"
     )
     evaluate: EvaluateParams
+    retrain: RetrainParams
 
     @property
     def image_root(self) -> Path:
@@ -265,8 +293,8 @@ class Params(Section):
         return Path("data/prepared/images") if made else Path(self.data.root)
 
     def flat(self) -> dict[str, Any]:
-        """Every value under its dotted key, in the file's order."""
-        return flat(self.model_dump())
+        """Every value that decides a run under its dotted key, in the file's order: `retrain` decides none."""
+        return flat(self.model_dump(exclude={"retrain"}))
 
 
 def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:

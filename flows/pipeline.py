@@ -35,9 +35,9 @@ MEANINGS = {
 }
 
 
-def run_one(stage: str, project: Project, tell: Callable[[str], None]) -> str:
-    """Bring one stage up to date: `ran`, `cached` or `restored`; PipelineError where it failed."""
-    return reproduce(project.folder, stage, tell, project.environment)[stage]
+def run_one(stage: str, project: Project, tell: Callable[[str], None], silence: float | None = None) -> str:
+    """Bring one stage up to date: `ran`, `cached` or `restored`; PipelineError where it failed or fell silent."""
+    return reproduce(project.folder, stage, tell, project.environment, silence)[stage]
 
 
 def can_pass_on_second_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -60,10 +60,10 @@ def result_rows(measures: Measures) -> list[dict[str, str]]:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=can_pass_on_second_try,
 )
-def run_stage(stage: str, project: Project) -> State[None]:
-    """One stage; its state is named Ran, Cached or Restored."""
+def run_stage(stage: str, project: Project, silence: float | None = None) -> State[None]:
+    """One stage; its state is named Ran, Cached or Restored. silence: see `reproduce`."""
     try:
-        state = run_one(stage, project, get_run_logger().info)
+        state = run_one(stage, project, get_run_logger().info, silence)
     except PipelineError as error:
         # Returned, not raised: the message says all, a traceback through Prefect would bury it.
         return Failed(message=str(error), data=error)

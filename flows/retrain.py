@@ -1,4 +1,4 @@
-"""`python -m flows.retrain --cron "0 2 * * *"`: the same flow on a schedule, one run at a time.
+"""`python -m flows.retrain --cron "0 2 * * *"`: nights of retraining on a schedule, one at a time.
 
 A schedule needs a Prefect server: the temporary one that a single run starts for itself schedules nothing.
 """
@@ -20,12 +20,12 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.server.schemas.schedules import CronSchedule
 
 from bmix.cli.command import run_alone
-from bmix.cli.options import Edits, Name
+from bmix.cli.options import Edits
 from bmix.pipeline.checks import check_inputs, edited_params
-from bmix.pipeline.projects import HOME, check_name
+from bmix.pipeline.projects import HOME
 from bmix.support.errors import InputError
 from bmix.support.locks import held
-from flows.pipeline import pipeline, run_once
+from flows.night import night, run_once
 from flows.server import check_server, server_errors_told
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
@@ -85,38 +85,36 @@ def check_interval(seconds: float) -> float:
     return seconds
 
 
-def deployment_name(project: Path, edits: list[str], name: str = "") -> str:
+def deployment_name(project: Path, edits: list[str]) -> str:
     """What the server knows the schedule by, e.g. `retrain-birds-5d0c6a1f`: another project's is another one.
 
     By a name that two shared, a run of the one would be taken up by the process of the other, in its folder.
     """
     place = project.resolve()
-    parts = [str(place), *edits, *([f"--name {name}"] if name else [])]
-    digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=4)
+    digest = hashlib.blake2b("\0".join([str(place), *edits]).encode(errors="surrogateescape"), digest_size=4)
     # Prefect takes no slashes and the like in a name.
     return f"retrain-{re.sub(r'[^A-Za-z0-9._-]+', '-', place.name)}-{digest.hexdigest()}"
 
 
-def serve(edits: list[str], cron: str | None, interval: float | None, name: str = "") -> None:
+def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     """Run the flow on the schedule until interrupted; then the schedule is paused.
 
     InputError for what a run would refuse, for a server that does not answer, and where another process serves the same
     project with the same edits: whichever ended first would pause the schedule of both.
     """
-    check_name(name)
     check_inputs(edited_params(edits)[1])
     check_server(needed=True)
-    deployment = deployment_name(Path.cwd(), edits, name)
+    deployment = deployment_name(Path.cwd(), edits)
     # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
     with held(HOME / f"{deployment}.lock", served_already), server_errors_told():
-        pipeline.serve(
+        night.serve(
             name=deployment,
             cron=cron,
             interval=interval,
-            parameters={"edits": edits, "name": name},
+            parameters={"edits": edits},
             global_limit=ONE_AT_A_TIME,
-            description="Brings the pipeline up to date; what did not change is not run.",
+            description="Trains on what is new, and promotes the model if it is not worse than the champion.",
         )
 
 
@@ -135,11 +133,12 @@ def main(
     interval: Interval = None,
     once: Once = False,
     edits: Edits = [],  # noqa: B006
-    name: Name = "",
 ) -> int:
-    """The pipeline on a schedule, one run at a time: one of --cron, --interval and --once says when.
+    """Nights of retraining, one at a time: one of --cron, --interval and --once says when.
 
-    A schedule needs a Prefect server, which PREFECT_API_URL names. What did not change is not run.
+    A candidate is trained apart from the model that is served, models/champion, and takes its place only if the new
+    data and the comparison of the two pass (docs/retraining.md). A schedule needs a Prefect server, which
+    PREFECT_API_URL names. The status of --once is 3 if a gate rejected the night.
 
     Example: python -m flows.retrain --cron "0 2 * * *"
     """
@@ -148,9 +147,9 @@ def main(
         found = f"{' and '.join(given)} are given" if given else "it is not said when to run"
         raise InputError("python -m flows.retrain", found, "one of --cron, --interval and --once", "give one of them")
     if once:
-        return run_once(edits, name)
+        return run_once(edits)
     checked_cron = None if cron is None else check_cron(cron)
-    serve(edits, checked_cron, None if interval is None else check_interval(interval), name)
+    serve(edits, checked_cron, None if interval is None else check_interval(interval))
     return 0
 
 

@@ -12,13 +12,14 @@ from bmix.cli.compare import compare
 from bmix.cli.data import check, embed
 from bmix.cli.labels import labels_app
 from bmix.cli.look import runs, table
+from bmix.cli.models import models_app, nights
 from bmix.cli.run import repro
 from bmix.cli.use import export_model, predict, serve
 
 PANELS: dict[str, list[Callable[..., int | None]]] = {
     "Run": [repro],
     "Compare": [compare],
-    "Look": [table, runs],
+    "Look": [table, runs, nights],
     "Use": [predict, export_model, serve],
     "Data": [check, embed],
 }
@@ -34,6 +35,7 @@ for panel, functions in PANELS.items():
     for function in functions:
         app.command(cls=Command, rich_help_panel=panel)(function)
 app.add_typer(labels_app, name="labels", rich_help_panel="Labels")
+app.add_typer(models_app, name="models", rich_help_panel="Use")
 
 
 def _show_version(wanted: bool) -> None:

@@ -14,7 +14,24 @@ MODEL = Path("models/final")
 TABLES = ("csv", "json", "parquet")
 EXPORTS = ("onnx", "torchscript", "safetensors")
 
-Model = Annotated[Path, typer.Option("--model", metavar="FOLDER", help="of a trained model")]
+ACCEPTED = ("champion", "previous")
+
+
+def _model_folder(value: str | Path) -> Path:
+    """A folder; `champion` stands for models/champion where there is no folder of that name."""
+    folder = Path(value)
+    return Path("models") / folder if str(value) in ACCEPTED and not folder.exists() else folder
+
+
+Model = Annotated[
+    Path,
+    typer.Option(
+        "--model",
+        metavar="FOLDER",
+        parser=_model_folder,
+        help="of a trained model; champion: the one that nights of retraining accepted last",
+    ),
+]
 Top = Annotated[
     int, typer.Option(metavar="N", parser=whole_number(0), help="show the N likeliest classes alone; 0: all")
 ]

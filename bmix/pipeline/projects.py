@@ -54,7 +54,7 @@ def open_project(edits: list[str], name: str = "") -> Project:
         content, params = with_kept_weights(content, params)
     check_inputs(params)
     base = parse_params(read_yaml(Path("params.yaml")))
-    if params == base and not name:
+    if params.flat() == base.flat() and not name:
         return Project(Path(), params)
     # pandas, which comes with it, takes half a second: most runs are in place.
     from bmix.pipeline.copies import find_copy

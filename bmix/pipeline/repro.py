@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bmix.pipeline.dvc_state import RWLOCK, dvc_at_work, has_conflict, repair, repair_rwlock
+from bmix.pipeline.silence import Watch
 
 State = Literal["ran", "cached", "restored"]
 
@@ -67,6 +68,7 @@ class Progress:
 
     states: dict[str, State] = field(default_factory=dict)
     failed: str | None = None
+    at_work: str = ""
     reason: str = "see its output above"
     busy: bool = False
 
@@ -75,6 +77,7 @@ class Progress:
         for pattern, state in _STATES:
             if found := pattern.match(line):
                 self.states[found["stage"]] = state
+                self.at_work = f"stage {found['stage']}"
         if found := _FAILED.search(line):
             self.failed, self.reason = found["stage"], found["reason"] or self.reason
         self.busy = self.busy or any(mark in line for mark in _BUSY)
@@ -94,12 +97,14 @@ def reproduce(
     stage: str | None = None,
     tell: Callable[[str], None] = print,
     environment: dict[str, str] | None = None,
+    silence: float | None = None,
 ) -> dict[str, State]:
     """Bring the project in `folder` up to date, or one stage of it alone; the state of every stage met, in DVC's order.
 
     `ran`: the command was run. `cached`: nothing had changed. `restored`: the outputs were taken from the cache. `tell`
-    gets each line of output as it comes. PipelineError where a stage or DVC failed. When the caller is interrupted, the
-    stage is stopped too.
+    gets each line of output as it comes. silence: seconds without a line after which DVC and its stage are ended; None:
+    never. PipelineError where a stage or DVC failed, or fell silent. When the caller is interrupted, the stage is
+    stopped too.
     """
     command = [sys.executable, "-m", "dvc", "repro", *(["--single-item", stage] if stage else [])]
     variables = stage_environment() | (environment or {})
@@ -108,19 +113,25 @@ def reproduce(
         old.unlink(missing_ok=True)
     for line in repair_rwlock(folder):
         tell(line)
-    ended = _run(command, folder, variables, tell)
+    ended = _run(command, folder, variables, tell, silence)
     if ended.status != 0 and not (ended.progress.busy and _stopping.wait(_SECONDS_TO_LET_GO)):
         repaired = repair(folder, ended.last_lines)
         for line in repaired:
             tell(line)
         if repaired or ended.progress.busy:
-            ended = _run(command, folder, variables, tell)
+            ended = _run(command, folder, variables, tell, silence)
     if ended.status != 0:
         raise _explain(ended, _read_failure(failures, ended.progress.failed), folder)
     return ended.progress.states
 
 
-def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Callable[[str], None]) -> _Ended:
+def _run(
+    command: list[str],
+    folder: Path,
+    variables: dict[str, str],
+    tell: Callable[[str], None],
+    silence: float | None = None,
+) -> _Ended:
     progress, last_lines = Progress(), deque[str](maxlen=_LINES_TOLD)
     with subprocess.Popen(
         command,
@@ -136,8 +147,10 @@ def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Call
     ) as process:
         assert process.stdout is not None
         _running.add(process)
+        watch = Watch(silence, lambda: _stop(process))
         try:
             for line in process.stdout:
+                watch.heard()
                 text = line.rstrip("\n")
                 progress.read(text)
                 advice = text.strip().startswith(_ADVICE)
@@ -151,7 +164,14 @@ def _run(command: list[str], folder: Path, variables: dict[str, str], tell: Call
                 repair_rwlock(folder)
             raise
         finally:
+            watch.end()
             _running.discard(process)
+    if watch.fell_silent:
+        raise PipelineError(
+            f"no line from {progress.at_work or 'dvc'} for {watch.told}, so that it was ended{_where(folder)}\n"
+            "  to go on: find out what it waits for, and run the same command again; a training goes on from its last "
+            "finished epoch"
+        )
     return _Ended(process.returncode, progress, list(last_lines))
 
 
@@ -194,6 +214,10 @@ def _stop(process: subprocess.Popen[str]) -> None:
             continue
 
 
+def _where(folder: Path) -> str:
+    return "" if folder == Path() else f" in {folder}"
+
+
 def _read_failure(failures: Path, stage: str | None) -> dict[str, Any] | None:
     try:
         return json.loads((failures / f"{stage}.json").read_text(encoding="utf-8"))
@@ -203,7 +227,7 @@ def _read_failure(failures: Path, stage: str | None) -> dict[str, Any] | None:
 
 def _explain(ended: _Ended, failure: dict[str, Any] | None, folder: Path) -> PipelineError:
     progress = ended.progress
-    where = "" if folder == Path() else f" in {folder}"
+    where = _where(folder)
     if any("RWLock-file" in line for line in ended.last_lines) and (others := dvc_at_work(folder)):
         return PipelineError(
             f"{RWLOCK}{where}, in which DVC notes who reads and writes, is unreadable, and a DVC is at work there: "

@@ -88,7 +88,8 @@ def _params(folder: Path) -> dict[str, Any]:
     if note := read_note(folder):
         return note.params
     try:
-        return flat(read_yaml(folder / PARAMS_FILE))
+        values = flat(read_yaml(folder / PARAMS_FILE))
+        return {key: value for key, value in values.items() if not key.startswith("retrain.")}
     except (InputError, OSError, AttributeError):
         return {}
 

@@ -11,6 +11,7 @@ from bmix.workspace.locked import file_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
     from bmix.tracking.runs import Experiment
 
@@ -30,7 +31,7 @@ def log_model(client: MlflowClient, experiment: Experiment, run_id: str, model: 
 
     Where REGISTER names one, it becomes a version of that registered model, once.
     """
-    digest = file_digest(*(model / name for name in _FILES if (model / name).exists()))
+    digest = model_digest(model)
     found = client.search_logged_models([experiment.id], f"source_run_id = '{run_id}'")
     ready = [each for each in found if str(each.status) == "READY" and each.tags.get(DIGEST_TAG) == digest]
     for each in found:
@@ -38,7 +39,29 @@ def log_model(client: MlflowClient, experiment: Experiment, run_id: str, model: 
             client.delete_logged_model(each.model_id)
     model_id = ready[0].model_id if ready else _log(client, experiment, run_id, model, digest)
     if registered_name():
-        _register(client, registered_name(), model_id, run_id, digest)
+        register(client, registered_name(), model_id, run_id, digest)
+
+
+def model_digest(model: Path) -> str:
+    """16 hex digits of the weights, the description and the calibration in a folder: the value of DIGEST_TAG."""
+    return file_digest(*(model / name for name in _FILES if (model / name).exists()))
+
+
+def register(client: MlflowClient, name: str, model_id: str, run_id: str, digest: str) -> ModelVersion:
+    """The version of the registered model that holds the logged model of a run, made if there is none."""
+    from mlflow import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    versions = client.search_model_versions(f"name = '{name}'")
+    for each in versions:
+        if each.run_id == run_id and each.tags.get(DIGEST_TAG) == digest:
+            return each
+    tags = {DIGEST_TAG: digest}
+    return client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)
 
 
 def _log(client: MlflowClient, experiment: Experiment, run_id: str, model: Path, digest: str) -> str:
@@ -53,17 +76,3 @@ def _log(client: MlflowClient, experiment: Experiment, run_id: str, model: Path,
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
     return str(logged.model_id)
-
-
-def _register(client: MlflowClient, name: str, model_id: str, run_id: str, digest: str) -> None:
-    from mlflow import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    versions = client.search_model_versions(f"run_id = '{run_id}'")
-    if not any(each.name == name and each.tags.get(DIGEST_TAG) == digest for each in versions):
-        tags = {DIGEST_TAG: digest}
-        client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)

@@ -161,9 +161,8 @@ def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: 
         deployment_name(tmp_path / "one" / "birds & co", []),
         deployment_name(tmp_path / "two" / "birds & co", []),
         deployment_name(tmp_path / "one" / "birds & co", ["noise.rate=0.2"]),
-        deployment_name(tmp_path / "one" / "birds & co", [], "milder"),
     ]
-    assert len(set(names)) == 4
+    assert len(set(names)) == 3
     assert all(re.fullmatch(r"retrain-birds-co-[0-9a-f]{8}", name) for name in names)
     assert deployment_name(tmp_path / "one" / "birds & co", []) == names[0]
 

@@ -30,7 +30,8 @@ def refused(content: dict[str, Any]) -> InputError:
 def test_the_file_holds_exactly_the_typed_keys(content: dict[str, Any]) -> None:
     typed = {section: keys for section, keys in content.items() if section != "recipes"}
     assert [f"{section}.{key}" for section, keys in typed.items() for key in keys] == known_keys()
-    assert [key for key in parse_params(content).flat() if not key.startswith("recipes.")] == known_keys()
+    of_runs = [key for key in known_keys() if not key.startswith("retrain.")]
+    assert [key for key in parse_params(content).flat() if not key.startswith("recipes.")] == of_runs
     assert set(content["recipes"]) == set(RECIPES)
 
 
@@ -149,7 +150,7 @@ def test_a_section_without_keys_and_a_key_that_is_no_text_are_named(content: dic
     assert error.found == "section noise is empty; unknown key 5"
     assert (
         error.expected
-        == "keys with their values; one of data, noise, audit, model, training, method, recipes, evaluate"
+        == "keys with their values; one of data, noise, audit, model, training, method, recipes, evaluate, retrain"
     )
     assert error.remedy == "write noise.kind, noise.rate, noise.matrix, noise.seed below it; rename or remove it"
 

@@ -248,3 +248,35 @@ def test_the_command_serves_takes_new_models_and_ends(model_folder: Path, pictur
             assert server.returncode in (0, -signal.SIGTERM, 143)
         finally:
             server.kill()
+
+
+def test_a_link_that_is_swapped_under_the_service_loses_no_request(
+    model_folder: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first, second, link = tmp_path / "first", tmp_path / "second", tmp_path / "champion"
+    for folder in (first, second):
+        shutil.copytree(model_folder, folder)
+    weights = torch_weights(second / WEIGHTS, scale=2.0)
+    link.symlink_to(first)
+    live = LiveModel(link)
+    picture = (pictures / "003.png").read_bytes()
+    served = set()
+    with TestClient(build_app(live, LIMITS, ["127.0.0.1"]), base_url=HOST) as asked:
+        for turn in range(6):
+            answer = asked.post("/predict", content=picture)
+            assert answer.status_code == 200
+            served.add(answer.json()["weights"])
+            temporary = tmp_path / ".champion.tmp"
+            temporary.symlink_to(first if turn % 2 else second)
+            temporary.replace(link)
+            live.refresh()
+    assert served == {weights_digest(first / WEIGHTS), weights}
+
+
+def torch_weights(path: Path, scale: float) -> str:
+    """Multiply the weights in a file, drop the calibration, which was fitted to others; their digest."""
+    from safetensors.torch import load_file, save_file
+
+    save_file({name: scale * values for name, values in load_file(path).items()}, path)
+    path.with_name(CALIBRATION).unlink()
+    return weights_digest(path)

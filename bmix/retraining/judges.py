@@ -1,0 +1,132 @@
+"""What the gates of one night read, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bmix.audit.files import ESTIMATE_FILE, QUALITY_FILE
+from bmix.data.manifest import Manifest, read_manifest
+from bmix.models.calibration import weights_digest
+from bmix.models.registry import WEIGHTS
+from bmix.params import parse_params, read_yaml
+from bmix.pipeline.projects import Project
+from bmix.retraining.bootstrap import Difference
+from bmix.retraining.data_gate import NONE, judge_data, judge_noise
+from bmix.retraining.facts import DataFacts, NoiseOfNew, data_changes, data_facts, noise_of_new
+from bmix.retraining.findings import Finding
+from bmix.retraining.model_gate import judge_model
+from bmix.retraining.versions import Version
+from bmix.retraining.way_back import run_with_data
+from bmix.support.errors import InputError
+from bmix.support.files import read_json
+
+
+class Judges:
+    """The gates of a candidate: `read_data`, `data`, then `read_noise`, `noise`, then `model`.
+
+    project: the candidate's copy. champion: the version that is served; None on the first night.
+    """
+
+    def __init__(self, project: Project, champion: Version | None) -> None:
+        self._project, self._champion = project, champion
+        self._limits = project.params.retrain
+        self._before = DataFacts(**champion.note["facts"]) if champion else None
+        self._of_new: NoiseOfNew | None = None
+        self.comparisons: dict[str, Mapping[str, Difference]] = {}
+
+    def read_data(self) -> DataFacts:
+        """The facts of the data that the stage prepare has written."""
+        prepared = self._project.folder / "data" / "prepared"
+        self._manifest = read_manifest(prepared)
+        self._notes = read_json(prepared / "facts.json")["notes"]
+        before = read_manifest(self._champion.data).frame if self._champion else None
+        self._changes = None if before is None else data_changes(before, self._manifest.frame)
+        self.facts = data_facts(self._manifest, self._notes)
+        return self.facts
+
+    def data(self) -> list[Finding]:
+        """What the facts before any audit say."""
+        return judge_data(self._before, self.facts, self._changes, self._limits)
+
+    def read_noise(self) -> None:
+        """Take in what the stage audit has estimated, if it judged anything."""
+        audit = self._project.folder / "data" / "audit"
+        self.facts = data_facts(self._manifest, self._notes, read_json(audit / ESTIMATE_FILE))
+        if self.facts.wrong is not None and self._changes is not None:
+            import pandas as pd
+
+            columns = ["id", "split", "given", "p_present"]
+            quality = pd.read_parquet(audit / QUALITY_FILE, columns=columns)
+            self._of_new = noise_of_new(quality, self._changes.suspects)
+
+    def noise(self) -> list[Finding]:
+        """What the estimates of wrong labels say."""
+        return judge_noise(self._before, self.facts, self._of_new, self._limits)
+
+    def is_champion(self) -> bool:
+        """Whether the candidate's weights are those of the champion."""
+        own = weights_digest(self._model / WEIGHTS)
+        return self._champion is not None and own == self._champion.note["weights"]
+
+    def model(self) -> list[Finding]:
+        """The comparison of candidate and champion on today's test split and on the champion's own."""
+        if self._champion is None:
+            return []
+        # torch comes with it, which takes seconds.
+        from bmix.retraining.measure import OWN, TODAY, TestData, compare_on, load_both
+
+        params, notes = self._project.params, list[Finding]()
+        today = TestData(self._manifest, self._project.folder / params.image_root)
+        before = read_manifest(self._champion.data)
+        try:
+            models = load_both(self._champion.folder, self._model, params.training.threads)
+            self.comparisons[TODAY] = compare_on(today, before, models, params.evaluate, params.training.seed, TODAY)
+        except InputError as error:
+            return [_not_compared(TODAY, error, passes=False)]
+        try:
+            own = _own_data(self._champion, before)
+            self.comparisons[OWN] = compare_on(own, self._manifest, models, params.evaluate, params.training.seed, OWN)
+        except InputError as error:
+            notes = [_not_compared(OWN, error, passes=True)]
+        return [*judge_model(self.comparisons, self._limits), *notes]
+
+    def measures(self) -> dict[str, float | None]:
+        """The mAP of candidate and champion on today's test split, of all and of few-shot classes, in [0, 1]."""
+        own: dict[str, Any] = read_json(self._project.folder / "metrics.json")["mAP"]
+        today = next(iter(self.comparisons.values()), {})
+        measures: dict[str, float | None] = {}
+        for group, name in (("all", "map"), ("few", "few")):
+            compared = today.get(group)
+            measures[f"candidate_{name}"] = compared.candidate if compared else own[group]
+            measures[f"champion_{name}"] = compared.champion if compared else None
+        return measures
+
+    def told(self) -> str:
+        """What speaks for the candidate, in a line."""
+        if self._champion is None:
+            return "the first model"
+        return "; ".join(
+            f"mAP {100 * one.candidate:.1f}, {self._champion.name} {100 * one.champion:.1f} on {split}"
+            for split, comparison in self.comparisons.items()
+            if (one := comparison.get("all"))
+        )
+
+    @property
+    def _model(self) -> Path:
+        return self._project.folder / "models" / "final"
+
+
+def _own_data(champion: Version, manifest: Manifest) -> Any:
+    from bmix.retraining.measure import TestData
+
+    params = parse_params(read_yaml(champion.folder / "params.yaml"))
+    root = params.image_root
+    made = root.parts[:2] == ("data", "prepared")
+    return TestData(manifest, run_with_data(champion) / root if made else root)
+
+
+def _not_compared(split: str, error: InputError, passes: bool) -> Finding:
+    found = " ".join(f"{error.where}: {error.found}".split())
+    return Finding(f"mAP, {split}", NONE, f"cannot be compared: {found}", NONE, passes)

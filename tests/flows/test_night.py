@@ -1,0 +1,103 @@
+"""A night as Prefect runs it: states, names and artifacts that tell the result, and the way back by DVC's cache."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmix.models.calibration import weights_digest
+from bmix.pipeline.repro import PipelineError, reproduce
+from bmix.retraining.findings import Finding
+from bmix.retraining.history import BY_MODEL, NightRecord, read_nights
+from bmix.retraining.versions import champion, find_version
+from bmix.retraining.way_back import restore
+from bmix.support.errors import InputError
+from flows.night import night, summary
+from tests.helpers.projects import copy_project
+from tests.helpers.tiny import read_written
+
+
+@pytest.fixture
+def project(finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose stages DVC's cache restores."""
+    monkeypatch.chdir(copy_project(finished_project, tmp_path / "project"))
+    monkeypatch.setenv("BMIX_TRACKING", "off")
+    return tmp_path / "project"
+
+
+def run_of(state: Any) -> Any:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(state.state_details.flow_run_id)
+
+
+@pytest.mark.pipeline
+def test_a_first_night_promotes_and_the_second_finds_nothing_new(project: Path, prefect_server: None) -> None:
+    from prefect.artifacts import Artifact
+
+    before = {name: content for name, content in read_written(project / "models").items() if "final" in name}
+    state = night(return_state=True)
+    assert state.name == "Promoted", state.message
+    assert run_of(state).name.endswith(" · promoted")
+    found = Artifact.get("bmix-night")
+    assert found is not None
+    assert "Champion: version 1." in found.data
+    assert Artifact.get("bmix-night-data-gate") is not None
+    # The outputs in the project's own folder are the user's.
+    assert before.items() <= read_written(project / "models").items()
+    state = night(return_state=True)
+    assert (state.name, state.is_completed()) == ("NothingNew", True)
+    assert run_of(state).name.endswith(" · nothing new")
+    assert [record.result for record in read_nights()] == ["promoted", "nothing new"]
+
+    version = find_version("1")
+    assert version == champion()
+    shutil.rmtree(version.note["run"])
+    shutil.rmtree(".bmix/retraining")
+    folder = restore(version)
+    assert weights_digest(folder / "models/final/model.safetensors") == version.note["weights"]
+    assert (folder / "data/noisy/labels.parquet").read_bytes() == (project / "data/noisy/labels.parquet").read_bytes()
+    assert (folder / "report.html").exists()
+
+
+@pytest.mark.pipeline
+def test_a_version_that_the_cache_no_longer_holds_is_told(project: Path) -> None:
+    from bmix.retraining.versions import keep_version
+
+    version = keep_version(Path(), "test", {})
+    config = project / ".dvc/config"
+    config.write_text(config.read_text().partition("[cache]")[0])
+    with pytest.raises(InputError, match="DVC's cache does not give it back") as caught:
+        restore(version)
+    assert "models/versions/0001" in caught.value.remedy
+
+
+def test_the_summary_tells_decision_figures_and_where_to_look() -> None:
+    record = NightRecord(
+        "2026-01-02T03:04:05.000+00:00",
+        BY_MODEL,
+        "mAP few: worse",
+        version=3,
+        run=".bmix/runs/night-a",
+        candidate_map=0.5,
+        champion_map=0.512,
+        findings=[Finding("mAP few|x", "50.0 %", "40.0 %", "-3.0 %", False)],
+    )
+    told = summary(record)
+    assert told.startswith("# rejected by model gate\n\nmAP few: worse\n\nChampion: version 3.")
+    assert "| all | 50.0 | 51.2 |" in told
+    assert "| few | – | – |" in told
+    assert "| mAP few\\|x | 50.0 % | 40.0 % | -3.0 % | refused |" in told
+    assert told.endswith("Report: `.bmix/runs/night-a/report.html`.")
+
+
+@pytest.mark.pipeline
+def test_a_stage_that_falls_silent_is_ended(project: Path) -> None:
+    (project / "stages/noise.py").write_text("import time\ntime.sleep(1800)\n")
+    with pytest.raises(PipelineError, match=r"no line from stage noise for 8 s, so that it was ended") as caught:
+        reproduce(stage="noise", silence=8)
+    assert not caught.value.retry
