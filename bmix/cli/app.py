@@ -35,7 +35,7 @@ for panel, functions in PANELS.items():
     for function in functions:
         app.command(cls=Command, rich_help_panel=panel)(function)
 app.add_typer(labels_app, name="labels", rich_help_panel="Labels")
-app.add_typer(models_app, name="models", rich_help_panel="Use")
+app.add_typer(models_app, name="models", rich_help_panel="Models")
 
 
 def _show_version(wanted: bool) -> None:

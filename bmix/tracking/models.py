@@ -56,9 +56,8 @@ def register(client: MlflowClient, name: str, model_id: str, run_id: str, digest
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    versions = client.search_model_versions(f"name = '{name}'")
-    for each in versions:
-        if each.run_id == run_id and each.tags.get(DIGEST_TAG) == digest:
+    for each in client.search_model_versions(f"run_id = '{run_id}'"):
+        if each.name == name and each.tags.get(DIGEST_TAG) == digest:
             return each
     tags = {DIGEST_TAG: digest}
     return client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)

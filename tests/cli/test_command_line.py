@@ -12,6 +12,7 @@ import bmix
 from bmix.cli.app import PANELS
 from bmix.cli.command import spread
 from bmix.cli.labels import LABELS
+from bmix.cli.models import MODELS
 from tests.helpers.tiny import REPOSITORY
 
 
@@ -22,6 +23,7 @@ def command_name(function: Callable[..., int | None]) -> str:
 
 COMMANDS = [command_name(function) for functions in PANELS.values() for function in functions]
 OF_LABELS = [f"labels {function.__name__}" for function in LABELS]
+OF_MODELS = [f"models {name}" for name in MODELS]
 Answer = Callable[..., tuple[int, str]]
 
 
@@ -50,7 +52,7 @@ def test_help_shows_every_command_below_its_panel(answer: Answer) -> None:
         ]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *OF_LABELS])
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_LABELS, *OF_MODELS])
 def test_every_command_shows_an_example(command: str, answer: Answer) -> None:
     status, shown = answer(*command.split(), "--help")
     assert status == 0
@@ -58,7 +60,7 @@ def test_every_command_shows_an_example(command: str, answer: Answer) -> None:
     assert f"Example: bmix {command}" in shown
 
 
-@pytest.mark.parametrize("group", ["", "labels"])
+@pytest.mark.parametrize("group", ["", "labels", "models"])
 def test_without_a_command_the_help_is_shown(group: str, answer: Answer) -> None:
     status, shown = answer(*group.split())
     assert status == 2
