@@ -65,8 +65,9 @@ def test_without_a_command_the_help_is_shown(group: str, answer: Answer) -> None
     status, shown = answer(*group.split())
     assert status == 2
     assert f"Usage: bmix {group} [OPTIONS] COMMAND".replace("  ", " ") in shown
-    for command in OF_LABELS if group else ["labels", *COMMANDS]:
-        assert f"\n  {command.removeprefix('labels ')} " in shown
+    commands = {"": ["labels", "models", *COMMANDS], "labels": OF_LABELS, "models": OF_MODELS}
+    for command in commands[group]:
+        assert f"\n  {command.split()[-1]} " in shown
 
 
 @pytest.mark.parametrize(
