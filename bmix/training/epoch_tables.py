@@ -14,6 +14,7 @@ from bmix.method.refine import VERDICT_NAMES
 from bmix.recipes.shared.base import EpochPass, Recipe, StepResult
 from bmix.training.ranks import Ranks
 from bmix.training.truth import TRUTH_COLUMNS, TruthTotals
+from bmix.training.verdict_history import EpochVerdicts, VerdictHistory
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,9 +47,13 @@ SAMPLER_COLUMNS = ["epoch", "minimum", "p10", "median", "p90", "maximum", "effec
 
 
 class EpochTotals:
-    """The sums of the steps of one epoch, kept on the device until the epoch ends."""
+    """The sums of the steps of one epoch and their verdicts, kept on the device until the epoch ends.
 
-    def __init__(self, true_NK: Tensor | None = None) -> None:
+    images: of the training set. true_NK: as of TruthTotals.
+    """
+
+    def __init__(self, images: int, true_NK: Tensor | None = None) -> None:
+        self.verdicts = EpochVerdicts(images)
         self._truth = TruthTotals(true_NK)
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
@@ -59,6 +64,7 @@ class EpochTotals:
         self._losses.append(result.loss.detach())
         self._sizes.append(len(given_BK))
         self._truth.add(rows_B, given_BK, result.refined, result.verdict)
+        self.verdicts.add(rows_B, given_BK, result.refined, result.verdict)
         verdict_BK = result.verdict
         if verdict_BK is not None:
             codes = (verdict_BK * 2 + given_BK).flatten()
@@ -97,11 +103,13 @@ def shares(counts: Tensor | None) -> dict[str, float | None]:
 
 @dataclass
 class EpochTables:
-    """The rows of history.csv, mixtures.parquet and sampler.csv so far; the seconds of an epoch are never stored."""
+    """The rows of history.csv, mixtures.parquet and sampler.csv so far, and the verdicts of every epoch; the seconds of
+    an epoch are never stored."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     mixtures: list[dict[str, Any]] = field(default_factory=list)
     sampler: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: VerdictHistory = field(default_factory=VerdictHistory)
     seconds: list[float] = field(default_factory=list)
 
     def add_epoch(
@@ -130,6 +138,7 @@ class EpochTables:
         )
         self.sampler.append({"epoch": epoch, **sampling_quantiles(recipe.partner_probability())})
         self.mixtures += mixture_rows(epoch, epoch_pass, recipe)
+        self.verdicts.add(epoch, totals.verdicts.sum_up(ranks))
 
     def frames(self, class_names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """The three tables: history, mixtures, sampler."""

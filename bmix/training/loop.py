@@ -63,7 +63,7 @@ class Trainer:
         epoch = self.epoch + 1
         self.recipe.begin_epoch(epoch, self.plan.epochs)
         steps = self._steps(epoch)
-        totals, guard = EpochTotals(self._true_NK), FiniteGuard(epoch, self.recipe.image_ids)
+        totals, guard = EpochTotals(len(self.images), self._true_NK), FiniteGuard(epoch, self.recipe.image_ids)
         workers = worker_count(self.images, self.augment, self.ranks.here)
         for number, views in enumerate(load(steps, workers)):
             learning_rate = self.plan.learning_rate_at((self.epoch + number / len(steps)) / self.plan.epochs)

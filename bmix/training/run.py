@@ -32,6 +32,7 @@ from bmix.training.plan import Plan
 from bmix.training.progress import Progress
 from bmix.training.ranks import Ranks, own_device
 from bmix.training.truth import UNKNOWN
+from bmix.training.verdict_history import VERDICT_HISTORY
 
 if TYPE_CHECKING:
     from bmix.params import Params
@@ -178,3 +179,5 @@ def write_outputs(trainer: Trainer, ledger: Ledger, folder: Path) -> None:
     write_csv(folder / "history.csv", history)
     write_parquet(folder / "mixtures.parquet", mixtures, mixture_schema())
     write_csv(folder / "sampler.csv", sampler)
+    given_NK = recipe.given_NK.cpu().numpy()
+    trainer.tables.verdicts.write(folder / VERDICT_HISTORY, image_ids, class_names, given_NK)

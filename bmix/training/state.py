@@ -15,6 +15,7 @@ from bmix.support.files import replaced, write_text
 from bmix.support.readers import Made, read_object
 from bmix.training.epoch_tables import HISTORY_COLUMNS, MIXTURE_COLUMNS, SAMPLER_COLUMNS, EpochTables
 from bmix.training.loop import Trainer
+from bmix.training.verdict_history import VerdictHistory
 
 SCHEMA = 2
 _MADE = Made(
@@ -39,7 +40,7 @@ def save_run(trainer: Trainer, folder: Path) -> None:
     }
     recipe_state = {f"recipe.{name}": value for name, value in trainer.recipe.state().items()}
     average = {} if trainer.engine.average is None else trainer.engine.average.state()
-    _save_tensors(optimizer_state | recipe_state | average, folder / STATE)
+    _save_tensors(optimizer_state | recipe_state | average | trainer.tables.verdicts.state(), folder / STATE)
     records = trainer.tables
     rows = {"history": records.history, "mixtures": records.mixtures, "sampler": records.sampler}
     content = {"schema": SCHEMA, "epoch": trainer.epoch, "engine": trainer.engine.state(), **rows}
@@ -59,9 +60,15 @@ def load_run(trainer: Trainer, folder: Path) -> None:
         trainer.engine.load_state(records["engine"])
         if trainer.engine.average is not None:
             trainer.engine.average.load_state(tensors)
+        verdicts = VerdictHistory.of_state(tensors, tuple(trainer.recipe.given_NK.shape))
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         _MADE.refuse(folder, f"does not fit this run ({' '.join(str(error).split())[:200]})")
-    trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"])
+    managed = [row["epoch"] for row in records["history"] if row["clean"] is not None]
+    if list(verdicts.epochs) != managed:
+        _MADE.refuse(
+            folder / STATE, f"holds the verdicts of {len(verdicts.epochs)} epochs, and {len(managed)} have any"
+        )
+    trainer.tables = EpochTables(records["history"], records["mixtures"], records["sampler"], verdicts)
     trainer.epoch = records["epoch"]
 
 

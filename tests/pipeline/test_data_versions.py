@@ -23,6 +23,7 @@ FILES = (
     "history.csv",
     "mixtures.parquet",
     "sampler.csv",
+    "verdict_history.parquet",
     "report.html",
 )
 

@@ -19,6 +19,7 @@ TRAINED = [
     "models/final/model.json",
     "models/final/model.safetensors",
     *("verdicts.parquet", "verdicts.json", "history.csv", "mixtures.parquet", "sampler.csv"),
+    "verdict_history.parquet",
 ]
 OUTPUTS = [
     "data/prepared",

@@ -84,7 +84,7 @@ def test_a_step(recipe: str, audit: str, monkeypatch: pytest.MonkeyPatch) -> Non
     trainer = Trainer(classifier, made, Images(), plan, gentle)
     relabel = recipe == "balancemix" and audit == "step"
     partner = side(relabel) if made.mixes else None
-    totals = EpochTotals(torch.zeros(IMAGES, CLASSES, dtype=torch.int8, device=META))
+    totals = EpochTotals(IMAGES, torch.zeros(IMAGES, CLASSES, dtype=torch.int8, device=META))
     for number in range(2):
         views = StepViews(side(relabel), partner, torch.rand(BATCH) if made.mixes else None, torch.arange(BATCH))
         trainer._step(views, 0.1, number, totals, FiniteGuard(1, None))

@@ -46,7 +46,7 @@ def test_the_scores_are_those_of_a_slow_count_and_unknown_labels_are_left_out(se
 
     given, true, verdict = drawn(2), drawn(3).sub(1).to(torch.int8), drawn(3).to(torch.uint8)
     refined = torch.where(verdict == RELABELLED, drawn(2), given)
-    totals = EpochTotals(true)
+    totals = EpochTotals(40, true)
     for start, stop in pairwise([0, 16, 32, 40]):
         rows = torch.arange(start, stop)
         result = StepResult(torch.tensor(1.0), verdict[rows], refined[rows].float())
@@ -64,7 +64,7 @@ def test_the_scores_are_those_of_a_slow_count_and_unknown_labels_are_left_out(se
 
 def test_without_labels_of_a_kind_there_is_no_score() -> None:
     one = torch.ones(1, 1, dtype=torch.int8)
-    totals = EpochTotals(one)
+    totals = EpochTotals(1, one)
     totals.add(StepResult(torch.tensor(0.0), one.to(torch.uint8) * AMBIGUOUS, one.float()), torch.tensor([0]), one)
     _, found = totals.sum_up(Ranks())
     assert found["clean_precision"] is None
