@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bmix.data.groups import group_cuts
 from bmix.data.manifest import Manifest, holds_features, read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.quality import LabelQuality, read_quality
 from bmix.evaluation.calibration import FittedCalibration, content, fit_calibration
 from bmix.evaluation.cautions import cautions
-from bmix.evaluation.doubted import Doubts, doubts_of_verdicts, read_doubts
+from bmix.evaluation.doubted import Doubts, doubts_of_audit, doubts_of_verdicts
 from bmix.evaluation.inputs import SplitPrediction, measured_splits, predict_splits, read_run
+from bmix.evaluation.looking import worth_of_audit
 from bmix.evaluation.origin import read_origin
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
@@ -31,7 +34,7 @@ from bmix.workspace.timings import stage_timing
 
 DATA, MODEL = Path("data"), Path("models/final")
 PREPARED, NOISY = DATA / "prepared", DATA / "noisy"
-AUDIT = DATA / "audit" / "label_quality.parquet"
+AUDIT = DATA / "audit"
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
 HELD_OUT = "val"
 """The split that temperature and thresholds are fitted to."""
@@ -51,7 +54,9 @@ def main() -> None:
         # The digits of the default run are drawn, not anyone's photographs.
         own = params.data.source not in ("digits", "features")
         untrained = own and params.model.weights == "none" and not torch.cuda.is_available()
-        warnings = cautions(evaluation, params.training.batch_size, untrained)
+        warnings = cautions(evaluation, params.training.batch_size, untrained, params.training.recipe)
+        audited = audit_of(evaluation)
+        worth = None if audited is None else worth_of_audit(audited)
         with (
             replaced(METRICS) as metrics,
             replaced(REPORT) as report,
@@ -61,9 +66,9 @@ def main() -> None:
         ):
             write_json(metrics, metrics_of(evaluation))
             files = image_files(manifest)
-            drawings = write_plots(evaluation, doubts(evaluation), plots, params.image_root, files)
+            drawings = write_plots(evaluation, doubts(evaluation, audited), plots, params.image_root, files)
             ran = opening(evaluation, params.flat())
-            write_text(report, render_report(evaluation, ran, drawings, warnings))
+            write_text(report, render_report(evaluation, ran, drawings, warnings, worth, origin.review))
             write_json(
                 calibration, content(evaluation.calibration, evaluation.classes, weights_digest(MODEL / WEIGHTS))
             )
@@ -103,9 +108,18 @@ def calibrate(
     return fit_calibration(logits[HELD_OUT], {split: logits[split] for split in measured}, precision, HELD_OUT)
 
 
-def doubts(evaluation: Evaluation) -> Doubts:
+def audit_of(evaluation: Evaluation) -> LabelQuality | None:
+    """What the audit says of the training labels; None if nothing was audited."""
+    labels = evaluation.labels
+    given_NK = labels.given_NK.astype(np.int8)
+    return read_quality(
+        AUDIT, "train", given_NK if labels.ignored_NK is None else np.where(labels.ignored_NK, -1, given_NK)
+    )
+
+
+def doubts(evaluation: Evaluation, audited: LabelQuality | None) -> Doubts:
     """What the audit doubts; where nothing was audited, what the verdicts doubt."""
-    return read_doubts(AUDIT, evaluation.labels) or doubts_of_verdicts(evaluation.labels)
+    return doubts_of_verdicts(evaluation.labels) if audited is None else doubts_of_audit(audited)
 
 
 def image_files(manifest: Manifest) -> list[str]:

@@ -10,6 +10,7 @@ from bmix.figures.class_frequencies import class_frequencies
 from bmix.params import load_params
 from bmix.sources.examine import examine
 from bmix.sources.facts import facts, facts_table
+from bmix.sources.provenance import read_review
 from bmix.support import console
 from bmix.support.files import replaced_folder, write_json
 from bmix.workspace.project import project_root
@@ -27,6 +28,9 @@ def main() -> None:
         print(reading, flush=True)
         positives_K = manifest.labels("train").sum(axis=0, dtype=int)
         summary = facts(manifest, *group_cuts(positives_K, params.evaluate.many, params.evaluate.medium))
+        # Of other data the facts stay as they are, byte for byte.
+        if (review := read_review(Path(params.data.path))) is not None:
+            summary["review"] = review
         write_manifest(manifest, folder)
         write_json(folder / "facts.json", summary)
         class_frequencies(summary, folder / "classes.png")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bmix.data.present import PRESENT_FILE
+from bmix.data.quality import ESTIMATE_FILE, QUALITY_FILE
 from bmix.support.files import replaced, write_json
 
 if TYPE_CHECKING:
     from bmix.audit.labels import LabelAudit
 
-QUALITY_FILE, ESTIMATE_FILE = "label_quality.parquet", "noise_estimate.json"
 _ROWS_AT_ONCE = 2**14
 
 

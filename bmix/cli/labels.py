@@ -83,7 +83,8 @@ def show(run: Run = "", split: Split = "train") -> None:
         from bmix.evaluation.inputs import HISTORY
         from bmix.support.readers import read_table
 
-        history = learnt_by_heart(read_table(opened.folder / "history.csv", HISTORY, Made.by_stage("", "train")))
+        table = read_table(opened.folder / "history.csv", HISTORY, Made.by_stage("", "train"))
+        history = learnt_by_heart(table, opened.params.training.recipe)
     for sentence in warnings(scored, history):
         print(f"warning: {sentence}")
 
@@ -139,10 +140,11 @@ def apply(
 
     Example: bmix labels apply answers.jsonl --accept-above 0.98 cat=0.9 --output corrected.csv
     """
-    from bmix.labels.apply import NOTE_SUFFIX, apply_changes
+    from bmix.labels.apply import apply_changes
     from bmix.labels.changes import changes_of
     from bmix.labels.run import LabelledRun, find_run
     from bmix.pipeline.checks import check_output
+    from bmix.sources.provenance import note_beside
 
     check_output(output)
     opened, rule = LabelledRun.open(find_run(run)), dict(accept_above)
@@ -152,7 +154,7 @@ def apply(
     settings = apply_changes(opened, changes, output, answers, rule, split)
     for by, counts in changes.counts().items():
         print(f"by {by}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-    print(f"written to {output}, and where each change came from to {output}{NOTE_SUFFIX}")
+    print(f"written to {output}, and where each change came from to {note_beside(output)}")
     print(f"train on it: --set {' '.join(settings)}")
 
 

@@ -23,15 +23,20 @@ UNTRAINED = (
 )
 
 
-def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False) -> list[str]:
+MANAGING = ("balancemix", "audited")
+"""The recipes that are recommended against labels learnt by heart."""
+
+
+def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False, recipe: str = "") -> list[str]:
     """Sentences about a run that was measured, the gravest first; none where nothing is to be said.
 
-    untrained: the user's own images were learnt from nothing, without a GPU.
+    untrained: the user's own images were learnt from nothing, without a GPU. recipe: that of the run, which is not
+    recommended to it.
     """
     record = evaluation.record
     found = [
-        learnt_by_heart(record.history),
-        not_learnt(record.mixtures),
+        learnt_by_heart(record.history, recipe),
+        not_learnt(record.mixtures, recipe),
         few_steps(len(evaluation.labels.ids), batch_size),
         UNTRAINED if untrained else "",
         empty_groups(evaluation.train_positives, evaluation.groups, evaluation.thresholds),
@@ -39,7 +44,7 @@ def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False) -
     return [sentence for sentence in found if sentence]
 
 
-def learnt_by_heart(history: pd.DataFrame) -> str:
+def learnt_by_heart(history: pd.DataFrame, recipe: str = "") -> str:
     """Whether the given labels are learnt by heart: their loss falls to little while the validation mAP falls too."""
     validation, given = history["val_map"].dropna(), history["given_loss"].dropna()
     if len(validation) < 2:
@@ -50,14 +55,16 @@ def learnt_by_heart(history: pd.DataFrame) -> str:
     epoch = int(history.loc[validation.index, "epoch"].iloc[int(validation.to_numpy().argmax())])
     fallen = f"mAP on val fell from {100 * best:.1f} (epoch {epoch}) to {100 * last:.1f}"
     if len(given) and given.iloc[-1] < LEARNT_BY_HEART * given.max():
+        found = f"The given labels are being learnt by heart: their loss fell to {given.iloc[-1]:.2f} while {fallen}."
+        if recipe in MANAGING:
+            return f"{found} Train for fewer epochs, or lower training.learning_rate."
         return (
-            f"The given labels are being learnt by heart: their loss fell to {given.iloc[-1]:.2f} while {fallen}. "
-            "Train for fewer epochs, lower training.learning_rate, or try the recipe balancemix or audited."
+            f"{found} Train for fewer epochs, lower training.learning_rate, or try the recipe {' or '.join(MANAGING)}."
         )
     return f"The {fallen}. Train for fewer epochs, or lower training.learning_rate."
 
 
-def not_learnt(mixtures: pd.DataFrame) -> str:
+def not_learnt(mixtures: pd.DataFrame, recipe: str = "") -> str:
     """Which classes the network had not learnt when their labels were first managed."""
     if mixtures.empty:
         return ""
@@ -67,9 +74,15 @@ def not_learnt(mixtures: pd.DataFrame) -> str:
     names = first["class"][first["mean_0"] > NOT_LEARNT].tolist()
     if not names:
         return ""
+    found = f"{len(names)} of {len(first)} classes were not learnt when label management began"
+    if recipe == "audited":
+        return (
+            f"{found}, so that the network has no say about their labels: {quoted(names)}. "
+            "Raise training.warmup_epochs."
+        )
     return (
-        f"{len(names)} of {len(first)} classes were not learnt when label management began, so that their right labels "
-        f"may be taken for wrong ones: {quoted(names)}. Raise training.warmup_epochs, or try the recipe audited."
+        f"{found}, so that their right labels may be taken for wrong ones: {quoted(names)}. "
+        "Raise training.warmup_epochs, or try the recipe audited."
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bmix.data.quality import LabelQuality
+from bmix.evaluation.looking import CURVE_POINTS, Curve, found_curve
 from bmix.evaluation.verdicts import LabelVerdicts
-from bmix.support.errors import InputError
 
 AUDIT, VERDICTS = "audit", "verdicts"
 COLUMNS = ["row", "id", "class", "given", "others", "suggested", "instead", "log_odds", "true"]
@@ -37,28 +37,11 @@ def doubts_of_verdicts(labels: LabelVerdicts) -> Doubts:
     return Doubts(VERDICTS, labels.log_odds_NK, doubted_NK, labels.refined_NK)
 
 
-def read_doubts(path: Path, labels: LabelVerdicts) -> Doubts | None:
-    """The audit's word, from label_quality.parquet; None if nothing was audited.
-
-    Doubted are the labels whose value is likelier wrong than right. Raises InputError for a file that is not readable
-    or judges other labels.
-    """
-    columns = ["given", "p_present", "quality"]
-    remedy = "run the stage audit again: dvc repro audit"
-    try:
-        table = pd.read_parquet(path, filters=[("split", "==", "train")], columns=columns)
-        given, p_present, quality = (table[name].to_numpy(np.float64) for name in columns)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        found = f"not readable: {' '.join(str(error).split())[:200]}"
-        raise InputError(str(path), found, "what the stage audit writes", remedy) from error
-    if not len(table):
-        return None
-    shape = labels.given_NK.shape
-    if len(table) != labels.given_NK.size or ((given != labels.given_NK.ravel()) & (given >= 0)).any():
-        raise InputError(str(path), "judges other labels than the run has", "the audit of this run's labels", remedy)
-    suggested_NK, quality_NK = (p_present > 0.5).reshape(shape), quality.reshape(shape)
-    doubted_NK = (suggested_NK != labels.given_NK) & ~np.isnan(quality_NK)
-    return Doubts(AUDIT, quality_NK, doubted_NK, suggested_NK)
+def doubts_of_audit(quality: LabelQuality) -> Doubts:
+    """The audit's word: doubted are the labels whose value is likelier wrong than right."""
+    suggested_NK = quality.p_present_NK > 0.5
+    doubted_NK = (suggested_NK != (quality.given_NK == 1)) & quality.doubtable()
+    return Doubts(AUDIT, quality.quality_NK, doubted_NK, suggested_NK)
 
 
 def doubted_labels(
@@ -99,13 +82,10 @@ def _lacking(labels: LabelVerdicts, doubts: Doubts, row: int) -> str:
     return labels.classes[lacking[np.argmin(doubts.log_odds_NK[row, lacking])]] if len(lacking) else ""
 
 
-def found_by_looking(labels: LabelVerdicts, doubts: Doubts, true_NK: np.ndarray, points: int = 200) -> pd.DataFrame:
-    """Wrong labels `found` among the first `looked_at` of all that are ranked; `points` steps at most."""
+def found_by_looking(labels: LabelVerdicts, doubts: Doubts, true_NK: np.ndarray, points: int = CURVE_POINTS) -> Curve:
+    """Wrong labels found among the first looked at of all that are ranked; `points` steps at most."""
     ranked_NK = ~np.isnan(doubts.log_odds_NK)
     if labels.ignored_NK is not None:
         ranked_NK &= ~labels.ignored_NK
-    wrong_M = (np.asarray(true_NK).astype(bool) != labels.given_NK)[ranked_NK]
-    order = np.argsort(doubts.log_odds_NK[ranked_NK], kind="stable")
-    found = np.concatenate([[0], np.cumsum(wrong_M[order])])
-    looked_at = np.unique(np.linspace(0, len(wrong_M), points + 1).round().astype(int))
-    return pd.DataFrame({"looked_at": looked_at, "found": found[looked_at]})
+    wrong_NK = np.asarray(true_NK).astype(bool) != labels.given_NK
+    return found_curve(doubts.log_odds_NK[ranked_NK], wrong_NK[ranked_NK], points)

@@ -9,6 +9,8 @@ from typing import Any
 
 from bmix.support.readers import Made, read_object
 
+_FACTS = Made.by_stage("the facts of the data", "prepare")
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -18,6 +20,8 @@ class Origin:
     None if unknown. noise: the kind that was injected; removed: share of the true positives that it hid; added: labels
     that it made up. audited_by: the features that judged the labels, `off` for none; wrong: share of the training
     positives that are held for wrong, missing: of the absent labels for missing; both None if nothing was audited.
+    review: what a review changed in the labels, as `bmix.sources.provenance.read_review` tells it; None if there was
+    none.
     """
 
     source: str
@@ -31,6 +35,7 @@ class Origin:
     audited_by: str
     wrong: float | None
     missing: float | None
+    review: dict[str, Any] | None = None
 
 
 def read_origin(folder: Path, source: str, recipe: str) -> Origin:
@@ -42,7 +47,7 @@ def read_origin(folder: Path, source: str, recipe: str) -> Origin:
             "labels_per_image": ("the labels per image of every split", _of_each(lambda value: _number(value, "mean"))),
             "imbalance_ratio": ("a number, or null", lambda value: value is None or _is_number(value)),
         },
-        Made.by_stage("the facts of the data", "prepare"),
+        _FACTS,
     )
     noise = read_object(
         folder / "noisy" / "noise.json",
@@ -76,7 +81,16 @@ def read_origin(folder: Path, source: str, recipe: str) -> Origin:
         audited_by=estimate["features"] if audited else "off",
         wrong=audited["wrong_share"] if audited else None,
         missing=audited["missing_share"] if audited else None,
+        review=_review(facts.get("review")),
     )
+
+
+def _review(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not {"run", "from", "answers", "rule", "fits", "classes"} <= set(value):
+        _FACTS.refuse("data/prepared/facts.json, review", "is not what the stage prepare writes")
+    return value
 
 
 def _is_number(value: Any) -> bool:

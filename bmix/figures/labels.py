@@ -140,7 +140,8 @@ def found(evaluation: Evaluation, doubts: Doubts) -> Plot | None:
     """Wrong labels found against labels looked at; None if the truth is unknown or nothing is ranked."""
     if evaluation.true is None:
         return None
-    table = found_by_looking(evaluation.labels, doubts, evaluation.true)
+    curve = found_by_looking(evaluation.labels, doubts, evaluation.true)
+    table = pd.DataFrame({"looked_at": curve.looked_at, "found": curve.found})
     total = int((evaluation.true != evaluation.labels.given_NK).sum())
     if not total or len(table) < 2:
         return None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from bmix.evaluation.looking import Worth
 from bmix.evaluation.results import Evaluation
 from bmix.figures.gallery import TITLES, Gallery, card, judge, precision_at, score, suggestion
 from bmix.figures.opening import Opening
 from bmix.figures.panels import WIDTH, Drawn
 from bmix.figures.plots import Drawings, Shown
 from bmix.figures.tables import TEMPLATES, Table, class_rows, means, noise_tables, percent, rule, verdict_table
+from bmix.figures.worth import estimate_section, review_section
 from bmix.support.errors import shortened
 
 MOST_LISTED = 100
@@ -82,10 +84,18 @@ class Figure(NamedTuple):
     panels: Sequence[dict[str, Any]]
 
 
-def render_report(evaluation: Evaluation, opening: Opening, drawings: Drawings, warnings: Sequence[str] = ()) -> str:
+def render_report(
+    evaluation: Evaluation,
+    opening: Opening,
+    drawings: Drawings,
+    warnings: Sequence[str] = (),
+    worth: Worth | None = None,
+    review: Mapping[str, Any] | None = None,
+) -> str:
     """The whole page as HTML. drawings: as `write_plots` returned them.
 
-    warnings: what a person should know before they believe it, shown first.
+    warnings: what a person should know before they believe it, shown first. worth: what the audit expects of the given
+    labels, None if nothing was audited. review: what a review changed in them (see `Origin`), None if there was none.
 
     Equal results and figures give an equal page: it holds no date and no path. All text from the data is escaped, and
     a policy in the page forbids whatever it does not hold itself.
@@ -104,6 +114,8 @@ def render_report(evaluation: Evaluation, opening: Opening, drawings: Drawings, 
         rule=rule(evaluation),
         noise=None if evaluation.noise is None else noise_tables(evaluation.noise),
         verdicts=verdict_table(evaluation),
+        estimate=estimate_section(evaluation, worth),
+        review=review_section(review),
         label_figures=[figure for name, figure in shown.items() if name in LABEL_FIGURES],
         figures=[figure for name, figure in shown.items() if name not in LABEL_FIGURES],
         galleries=[_gallery(gallery, drawings.files) for gallery in drawings.galleries],

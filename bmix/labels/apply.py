@@ -12,13 +12,12 @@ from bmix.labels.changes import Changes
 from bmix.labels.copies.copy import copied_suffix, splits_setting, write_copy
 from bmix.labels.copies.plain import plain_table, write_plain
 from bmix.labels.run import LabelledRun
+from bmix.sources.provenance import note_beside
 from bmix.sources.registry import SOURCES
 from bmix.support.errors import InputError
 from bmix.support.files import write_json
 from bmix.workspace.locked import digest, file_digest
 from bmix.workspace.run_note import read_note
-
-NOTE_SUFFIX = ".provenance.json"
 
 
 def apply_changes(
@@ -48,7 +47,7 @@ def apply_changes(
         settings = [f"data.path={output}", "data.source=table", "data.splits=auto"]
     if run.params.noise.kind != "none":
         settings.append("noise.kind=none")
-    write_json(output.with_name(f"{output.name}{NOTE_SUFFIX}"), _note(run, changes, output, answers, rule, split))
+    write_json(note_beside(output), _note(run, changes, output, answers, rule, split))
     return settings
 
 

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bmix.audit.files import ESTIMATE_FILE, QUALITY_FILE
+from bmix.data.quality import QUALITY_FILE, read_quality
 from bmix.labels.by_network import network_scores
 from bmix.labels.run import LabelledRun
-from bmix.support.errors import InputError
-from bmix.support.files import read_json
 
 AUDIT, NETWORK = "audit", "network"
 COLUMNS = ["row", "id", "class", "given", "evidence", "p_wrong", "quality"]
@@ -52,50 +50,39 @@ def read_scored(run: LabelledRun, split: str = "train") -> Scored:
     doubtable_NK = given_NK >= 0
     if (reviewed_NK := run.manifest.reviewed_if_any(split)) is not None:
         doubtable_NK &= ~reviewed_NK
-    rows, columns = np.nonzero(doubtable_NK)
-    frame = pd.DataFrame(
-        {
-            "row": rows,
-            "id": np.asarray(run.manifest.ids(split), dtype=object)[rows],
-            "class": np.asarray(run.classes, dtype=object)[columns],
-            "given": given_NK[rows, columns],
-            "evidence": losses_NK[rows, columns],
-            "p_wrong": p_wrong_NK[rows, columns],
-            "quality": quality_NK[rows, columns],
-        }
-    )
+    frame = _frame(run, split, doubtable_NK, given_NK, losses_NK, p_wrong_NK, quality_NK)
     return Scored(split, NETWORK, frame, classes)
 
 
 def _audited(run: LabelledRun, split: str, given_NK: np.ndarray) -> Scored | None:
     """What the stage audit wrote of a split; None if it judged nothing."""
     folder = run.folder / "data/audit"
-    path = folder / QUALITY_FILE
-    if not path.is_file():
+    quality = read_quality(folder, split, given_NK) if (folder / QUALITY_FILE).is_file() else None
+    if quality is None:
         return None
-    try:
-        table = pd.read_parquet(path, filters=[("split", "==", split)])
-        estimate = read_json(folder / ESTIMATE_FILE)["splits"]
-        if split not in estimate:
-            return None
-        classes = {row["class"]: row for row in estimate[split]["classes"]}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        found = f"not readable: {' '.join(str(error).split())[:200]}"
-        raise InputError(str(folder), found, "what the stage audit writes", "run it again: dvc repro audit") from error
-    if len(table) != given_NK.size or not np.array_equal(table["given"].to_numpy(), given_NK.ravel()):
-        found = f"judges other labels of split {split} than the run has"
-        raise InputError(str(path), found, "the audit of this run's labels", "run it again: dvc repro audit")
-    kept = table["quality"].notna().to_numpy()
-    p_present, given = table["p_present"].to_numpy()[kept], table["given"].to_numpy()[kept]
-    frame = pd.DataFrame(
+    frame = _frame(run, split, quality.doubtable(), given_NK, quality.score_NK, quality.p_wrong(), quality.quality_NK)
+    return Scored(split, AUDIT, frame, quality.classes)
+
+
+def _frame(
+    run: LabelledRun,
+    split: str,
+    doubtable_NK: np.ndarray,
+    given_NK: np.ndarray,
+    evidence_NK: np.ndarray,
+    p_wrong_NK: np.ndarray,
+    quality_NK: np.ndarray,
+) -> pd.DataFrame:
+    """COLUMNS of the labels that can be doubted."""
+    rows, columns = np.nonzero(doubtable_NK)
+    return pd.DataFrame(
         {
-            "row": np.flatnonzero(kept) // given_NK.shape[1],
-            "id": table["id"].to_numpy(object)[kept],
-            "class": table["class"].astype(str).to_numpy(object)[kept],
-            "given": given,
-            "evidence": table["score"].to_numpy(np.float64)[kept],
-            "p_wrong": np.where(given == 1, 1 - p_present, p_present),
-            "quality": table["quality"].to_numpy()[kept],
+            "row": rows,
+            "id": np.asarray(run.manifest.ids(split), dtype=object)[rows],
+            "class": np.asarray(run.classes, dtype=object)[columns],
+            "given": given_NK[rows, columns],
+            "evidence": evidence_NK[rows, columns],
+            "p_wrong": p_wrong_NK[rows, columns],
+            "quality": quality_NK[rows, columns],
         }
     )
-    return Scored(split, AUDIT, frame, classes)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import bmix
 from bmix.noise.checks import noise_matrix
+from bmix.sources.provenance import read_review
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import read_json, write_json
 
@@ -31,6 +32,7 @@ def check_data(
     `prepare` makes are not made.
     Returns what was understood of the data, line by line. Raises InputError.
     """
+    read_review(Path(params.data.path))
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
     lines, has_truth = _known(memo, state) or _examined(params, memo, digests, state)

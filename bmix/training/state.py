@@ -60,7 +60,7 @@ def load_run(trainer: Trainer, folder: Path) -> None:
         trainer.engine.load_state(records["engine"])
         if trainer.engine.average is not None:
             trainer.engine.average.load_state(tensors)
-        verdicts = VerdictHistory.of_state(tensors, tuple(trainer.recipe.given_NK.shape))
+        verdicts = VerdictHistory.of_state(tensors, trainer.recipe.given_NK.shape)
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         _MADE.refuse(folder, f"does not fit this run ({' '.join(str(error).split())[:200]})")
     managed = [row["epoch"] for row in records["history"] if row["clean"] is not None]

@@ -71,7 +71,7 @@ class VerdictHistory:
         if codes_NK is not None:
             self.epochs[epoch] = zlib.compress(codes_NK.tobytes(), 1)
 
-    def codes(self, epoch: int, shape: tuple[int, int]) -> np.ndarray:
+    def codes(self, epoch: int, shape: tuple[int, ...]) -> np.ndarray:
         """uint8 (N, K); ValueError if what is kept is not of this shape or damaged."""
         try:
             return np.frombuffer(zlib.decompress(self.epochs[epoch]), np.uint8).reshape(shape)
@@ -86,7 +86,7 @@ class VerdictHistory:
         }
 
     @classmethod
-    def of_state(cls, state: dict[str, Tensor], shape: tuple[int, int]) -> VerdictHistory:
+    def of_state(cls, state: dict[str, Tensor], shape: tuple[int, ...]) -> VerdictHistory:
         """What `state` gave among other tensors, of N images and K classes; ValueError where that is damaged."""
         kept = {name.removeprefix(_STATE): value for name, value in state.items() if name.startswith(_STATE)}
         epochs = sorted((int(number), value.numpy().tobytes()) for number, value in kept.items())

@@ -20,6 +20,8 @@ def test_labels_learnt_by_heart_are_told_with_both_signs() -> None:
     told = learnt_by_heart(history([0.5, 0.7, 0.6], [1.0, 0.5, 0.1]))
     assert told.startswith("The given labels are being learnt by heart: their loss fell to 0.10")
     assert "mAP on val fell from 70.0 (epoch 2) to 60.0" in told
+    assert told.endswith("or try the recipe balancemix or audited.")
+    assert "recipe" not in learnt_by_heart(history([0.5, 0.7, 0.6], [1.0, 0.5, 0.1]), "audited")
     assert learnt_by_heart(history([0.5, 0.7, 0.6], [1.0, 0.9, 0.8])).startswith("The mAP on val fell from 70.0")
     assert learnt_by_heart(history([0.5, 0.7, 0.69], [1.0, 0.5, 0.1])) == ""
     assert learnt_by_heart(history([float("nan")] * 3, [1.0, 0.5, 0.1])) == ""
@@ -37,6 +39,10 @@ def test_classes_that_are_not_learnt_are_named() -> None:
     assert "1 of 2 classes were not learnt when label management began" in told
     assert '"owl"' in told
     assert "training.warmup_epochs" in told
+    assert told.endswith("or try the recipe audited.")
+    assert not_learnt(mixtures, "audited").endswith(
+        'network has no say about their labels: "owl". Raise training.warmup_epochs.'
+    )
     assert not_learnt(mixtures.assign(mean_0=0.4)) == ""
     assert not_learnt(mixtures[:0]) == ""
     assert not_learnt(mixtures.assign(degenerate=True)) == ""

@@ -1,41 +1,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pytest
 
+from bmix.data.quality import LabelQuality
 from bmix.evaluation.doubted import (
     AUDIT,
     VERDICTS,
     doubted_labels,
+    doubts_of_audit,
     doubts_of_verdicts,
     found_by_looking,
-    read_doubts,
 )
-from bmix.support.errors import InputError
 from tests.helpers.evaluation_example import make_example
 
 EVALUATION = make_example(classes=6, images=200).evaluation()
 LABELS = EVALUATION.labels
 
 
-def audit_table() -> pd.DataFrame:
-    """As the stage audit writes it, of two splits."""
+def audit() -> LabelQuality:
+    """As the stage audit might judge the labels, the first one ignored, the second one reviewed."""
     rng = np.random.default_rng(0)
-    size = LABELS.given_NK.size
-    train = pd.DataFrame(
-        {
-            "split": "train",
-            "given": LABELS.given_NK.ravel().astype(np.int8),
-            "p_present": rng.random(size),
-            "quality": rng.normal(size=size),
-        }
-    )
-    train.loc[0, ["given", "quality"]] = -1, np.nan
-    return pd.concat([train.assign(split="val").head(6), train], ignore_index=True)
+    given_NK = LABELS.given_NK.astype(np.int8)
+    quality_NK = rng.normal(size=given_NK.shape)
+    given_NK[0, 0], quality_NK[0, :2] = -1, np.nan
+    return LabelQuality(given_NK, rng.random(given_NK.shape), rng.random(given_NK.shape), quality_NK, {})
 
 
 def test_the_verdicts_doubt_what_they_call_wrong_and_what_they_add() -> None:
@@ -71,39 +61,21 @@ def test_an_ignored_cell_is_never_listed() -> None:
     assert not ignored_NK[listed["row"], [labels.classes.index(name) for name in listed["class"]]].any()
 
 
-def test_the_audit_doubts_what_is_likelier_wrong(tmp_path: Path) -> None:
-    table = audit_table()
-    table.to_parquet(tmp_path / "q.parquet")
-    doubts = read_doubts(tmp_path / "q.parquet", LABELS)
-    assert doubts is not None
+def test_the_audit_doubts_what_is_likelier_wrong() -> None:
+    audited = audit()
+    doubts = doubts_of_audit(audited)
     assert doubts.judged_by == AUDIT
-    train = table[table["split"] == "train"]
     for given in (0, 1):
-        here = train[(train["given"] == given) & ((train["p_present"] > 0.5) != bool(given))]
+        here = (audited.given_NK == given) & ((audited.p_present_NK > 0.5) != bool(given))
         listed = doubted_labels(LABELS, doubts, given, 10_000)
-        assert listed["log_odds"].tolist() == sorted(here["quality"])
-
-
-def test_no_audit_is_none_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "label_quality.parquet"
-    table = audit_table()
-    table.iloc[:0].to_parquet(path)
-    assert read_doubts(path, LABELS) is None
-    table.iloc[:-1].to_parquet(path)
-    with pytest.raises(InputError, match=r"judges other labels than the run has(.|\n)*dvc repro audit"):
-        read_doubts(path, LABELS)
-    table.assign(given=1 - table["given"].clip(lower=0)).to_parquet(path)
-    with pytest.raises(InputError, match="judges other labels"):
-        read_doubts(path, LABELS)
-    path.write_bytes(b"no table")
-    with pytest.raises(InputError, match="not readable"):
-        read_doubts(path, LABELS)
+        expected = audited.quality_NK[here & ~np.isnan(audited.quality_NK)]
+        assert listed["log_odds"].tolist() == sorted(expected)
 
 
 def test_found_by_looking_counts_the_wrong_ones_in_their_order() -> None:
     assert EVALUATION.true is not None
-    table = found_by_looking(LABELS, doubts_of_verdicts(LABELS), EVALUATION.true, points=10_000)
+    curve = found_by_looking(LABELS, doubts_of_verdicts(LABELS), EVALUATION.true, points=10_000)
     ranked = ~np.isnan(LABELS.log_odds_NK)
     wrong = (EVALUATION.true != LABELS.given_NK)[ranked][np.argsort(LABELS.log_odds_NK[ranked], kind="stable")]
-    assert table["looked_at"].tolist() == list(range(len(wrong) + 1))
-    assert table["found"].tolist() == [int(wrong[:count].sum()) for count in range(len(wrong) + 1)]
+    assert curve.looked_at.tolist() == list(range(len(wrong) + 1))
+    assert curve.found.tolist() == [int(wrong[:count].sum()) for count in range(len(wrong) + 1)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bmix.cli import labels as command
+from bmix.data.quality import read_quality
+from bmix.evaluation.looking import cannot_tell, worth_of_audit
 from bmix.labels.scored import read_scored
 from bmix.labels.worth import estimated_worth, found_curve, is_wrong, measured_worth, shifted
 from tests.helpers.labelled import CLASSES, SPOILT, write_audited
@@ -48,6 +51,36 @@ def test_measured_and_estimated_agree(tmp_path: Path) -> None:
     assert positives["wrong_low"].sum() <= truly <= positives["wrong_high"].sum()
     assert (positives["looks_low"] <= positives["looks"]).all()
     assert (positives["looks"] <= positives["labels"]).all()
+
+
+def test_the_report_expects_what_the_command_expects(tmp_path: Path) -> None:
+    run = write_audited(tmp_path, reviewed={0: ["dog"], 1: CLASSES})
+    quality = read_quality(tmp_path / "data/audit", "train", run.given("train"))
+    assert quality is not None
+    worth = worth_of_audit(quality)
+    pd.testing.assert_frame_equal(worth.table, estimated_worth(read_scored(run)))
+    assert worth.warning == ""
+    for given, share in ((1, "wrong_share"), (0, "missing_share")):
+        parts = []
+        for k, name in enumerate(CLASSES):
+            own = quality.given_NK[:, k] == given
+            expected = shifted(quality.p_wrong()[own, k], quality.classes[name][share])
+            parts += list(zip(quality.quality_NK[own, k], expected, strict=True))
+        found, looks = 0.0, 0
+        for _, p_wrong in sorted(parts):
+            if found >= 0.9 * sum(p for _, p in parts):
+                break
+            found, looks = found + p_wrong, looks + 1
+        estimate, low, high = worth.looks[given]
+        assert abs(estimate - looks) <= 1
+        assert low <= estimate <= high
+
+
+def test_classes_that_cannot_be_judged_are_named() -> None:
+    classes = {"cat": {"judged": True}, "dog": {"judged": False}, "owl": {"judged": False}}
+    assert cannot_tell(classes).startswith("2 of 3 classes cannot be told apart by these features")
+    assert cannot_tell(classes).endswith('"dog", "owl"')
+    assert cannot_tell({"cat": {"judged": True}}) == cannot_tell({}) == cannot_tell({"cat": {"mean_0": 1.0}}) == ""
 
 
 def test_the_command_tells_both(
