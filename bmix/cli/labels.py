@@ -58,6 +58,7 @@ Answers = Annotated[
     Path | None,
     typer.Argument(metavar="ANSWERS", help="what bmix labels review wrote, or a CSV with id, class and answer"),
 ]
+Plain = Annotated[bool, typer.Option("--plain", help="a plain table, not the form of the source's file")]
 
 
 def show(run: Run = "", split: Split = "train") -> None:
@@ -131,6 +132,7 @@ def apply(
     answers: Answers = None,
     accept_above: AcceptAbove = [],  # noqa: B006
     split: Split = "train",
+    plain: Plain = False,
     run: Run = "",
 ) -> None:
     """Make answers, or a rule, into a new table of labels; data.path names it then.
@@ -151,7 +153,7 @@ def apply(
     changes = changes_of(opened, _standing(opened, answers), rule, split)
     if not changes.looked_at:
         raise typer.BadParameter("nothing to apply: name a file of answers, or a rule by --accept-above")
-    settings = apply_changes(opened, changes, output, answers, rule, split)
+    settings = apply_changes(opened, changes, output, answers, rule, split, plain)
     for by, counts in changes.counts().items():
         print(f"by {by}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
     print(f"written to {output}, and where each change came from to {note_beside(output)}")
@@ -167,7 +169,10 @@ def export(
     answers: Answers = None,
     accept_above: AcceptAbove = [],  # noqa: B006
     split: Split = "train",
-    plain: Annotated[bool, typer.Option("--plain", help="a plain table, not the form of the source's file")] = False,
+    plain: Plain = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="replace a folder that an earlier export to fiftyone or yolo wrote")
+    ] = False,
     run: Run = "",
 ) -> None:
     """Write the labels for people and other tools: corrected by answers or a rule, or with suggestions beside them.
@@ -178,11 +183,14 @@ def export(
     Example: bmix labels export answers.jsonl --format csv --output corrected.csv
     """
     from bmix.labels.changes import changes_of
-    from bmix.labels.export import export_labels
+    from bmix.labels.export import FOLDERS, export_labels
+    from bmix.labels.formats.folders import NOTE, refuse_folder
     from bmix.labels.run import LabelledRun, find_run
     from bmix.pipeline.checks import check_output
 
-    check_output(output)
+    if format in FOLDERS:
+        refuse_folder(output, format, replace)
+    check_output(output / NOTE if format in FOLDERS else output)
     opened = LabelledRun.open(find_run(run))
     changes = changes_of(opened, _standing(opened, answers), dict(accept_above), split)
     print(f"{output}: {export_labels(opened, changes, format, output, plain)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bmix.labels.changes import Changes
-from bmix.labels.copies.copy import copied_suffix, write_copy
+from bmix.labels.copies.copy import FOLDER, copied_suffix, write_copy
 from bmix.labels.copies.plain import plain_table, write_plain
 from bmix.labels.formats.cleanlab import write_cleanlab
 from bmix.labels.formats.coco import write_coco
@@ -23,6 +23,8 @@ WRITERS = {
     "label-studio": write_label_studio,
     "yolo": write_yolo,
 }
+FOLDERS = ("fiftyone", "yolo")
+"""The formats that are a folder; so is COCO of a folder."""
 TABLES = ("csv", "parquet")
 FORMATS = (*TABLES, *sorted(WRITERS))
 
@@ -34,7 +36,7 @@ def export_labels(run: LabelledRun, changes: Changes, form: str, output: Path, p
     else as it was, unless `plain`. Without changes the suggestions stand beside the given labels.
     """
     suffix = copied_suffix(run)
-    own = {".tsv": "csv", ".tab": "csv", ".json": "coco"}.get(suffix, suffix.removeprefix("."))
+    own = {".tsv": "csv", ".tab": "csv", ".json": "coco", FOLDER: "coco"}.get(suffix, suffix.removeprefix("."))
     if changes.looked_at and own == form and not plain:
         write_copy(run, changes, output, marked=False)
         return f"a corrected copy of {run.params.data.path}"

@@ -22,6 +22,11 @@ def note_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}{NOTE_SUFFIX}")
 
 
+def table_digest(path: Path) -> str:
+    """16 hex digits of the content of a table; of a folder of COCO's files, of them all in the order of their names."""
+    return file_digest(*(sorted(path.rglob("*.json")) if path.is_dir() else [path]))
+
+
 def read_review(path: Path) -> dict[str, Any] | None:
     """What a review made of the labels in the table at `path`, from the note beside it; None if there is no note.
 
@@ -32,7 +37,7 @@ def read_review(path: Path) -> dict[str, Any] | None:
     """
     # In a copy of the project the table is a link, and the note lies beside what it leads to.
     note = note_beside(path.resolve())
-    if not path.is_file() or not note.is_file():
+    if not path.exists() or not note.is_file():
         return None
     content = read_object(note, _RULES, _MADE)
     return {
@@ -40,7 +45,7 @@ def read_review(path: Path) -> dict[str, Any] | None:
         "from": Path(content["from"]["file"]).name,
         "answers": content["answers"] and content["answers"]["file"],
         "rule": content["rule"] and content["rule"]["accept_above"],
-        "fits": content["written"]["digest"] == file_digest(path),
+        "fits": content["written"]["digest"] == table_digest(path),
         "classes": _by_class(content["changes"]),
     }
 

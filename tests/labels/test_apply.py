@@ -145,3 +145,10 @@ def test_a_plain_table_is_read_back(classes: list[str], suffix: str, tmp_path: P
     back = read_table(tmp_path / f"new{suffix}", tmp_path / "images", 0).frame
     assert back["labels"].map(sorted).tolist() == table["labels"].map(sorted).tolist()
     assert back["reviewed"].map(len).sum() == 1
+
+
+def test_a_plain_table_is_written_on_request(run: LabelledRun, capsys: pytest.CaptureFixture[str]) -> None:
+    command.apply(output=Path("plain.csv"), accept_above=[("", 0.9)], plain=True)
+    assert "--set data.path=plain.csv data.source=table data.splits=auto" in capsys.readouterr().out
+    written = pd.read_csv("plain.csv", keep_default_na=False)
+    assert list(written.columns) == ["id", "path", "split", "labels", "reviewed"]

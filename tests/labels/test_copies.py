@@ -225,6 +225,68 @@ def test_coco_keeps_every_entry(tmp_path: Path) -> None:
     assert {(own["image_id"], own["category_id"]) for own in content["annotations"]} == {(1, 3), (2, 3)}
 
 
+def coco_part(folder: Path, name: str, images: list[str]) -> str:
+    """The text of `instances_NAME.json`: image number n shows a cat; the categories are cat and dog."""
+    for image in images:
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / image).touch()
+    entries = ",\n".join(
+        f'{{"id": {n}, "file_name": "{image}", "width": 4, "height": 3}}' for n, image in enumerate(images)
+    )
+    boxes = ",\n".join(f'{{"id": {n}, "image_id": {n}, "category_id": 3}}' for n in range(len(images)))
+    text = (
+        f'{{"images": [{entries}],\n"annotations": [{boxes}],\n'
+        '"categories": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]}\n'
+    )
+    path = folder / "annotations" / f"instances_{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return text
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["ids that run on", "ids that start again"])
+def test_a_coco_folder_is_a_folder_again(tmp_path: Path, again: bool) -> None:
+    before = {
+        "train2017": coco_part(tmp_path, "train2017", ["a.jpg", "b.jpg"]),
+        "val2017": coco_part(tmp_path, "val2017", ["c.jpg", "d.jpg"]),
+    }
+    if not again:
+        before["val2017"] = before["val2017"].replace('id": 0', 'id": 8').replace('id": 1', 'id": 9')
+        (tmp_path / "annotations/instances_val2017.json").write_text(before["val2017"])
+    (tmp_path / "annotations/captions_train2017.json").write_text("{}")
+    run = opened(tmp_path, tmp_path / "annotations", "data.source=coco", "evaluate.split=val")
+    first, last = ("train2017/0", "val2017/1") if again else ("0", "9")
+    output = tmp_path / "new"
+    write_copy(run, changed(run, {(first, "dog"): 1, (last, "cat"): 0}), output, marked=True)
+    assert sorted(path.name for path in output.iterdir()) == ["instances_train2017.json", "instances_val2017.json"]
+    read = SOURCES["coco"].read(run.params.data.model_copy(update={"path": str(output)}), None)
+    rows = read.frame.set_index("id")
+    assert rows["labels"].map(list).to_dict()[first] == ["cat", "dog"]
+    assert rows["labels"].map(list).to_dict()[last] == []
+    assert rows["reviewed"].map(list).to_dict()[first] == ["dog"]
+    assert (rows["split"] == run.manifest.frame.set_index("id")["split"]).all()
+    plain = tmp_path / "plain"
+    write_copy(run, changed(run, {}), plain, marked=False)
+    assert {part: (plain / f"instances_{part}.json").read_text() for part in before} == before
+    with pytest.raises(InputError, match=r"new is there already(.|\n)*name another"):
+        write_copy(run, changed(run, {}), output, marked=False)
+    with pytest.raises(InputError, match=r"new\.json(.|\n)*a new folder, as .*annotations is one"):
+        write_copy(run, changed(run, {}), tmp_path / "new.json", marked=False)
+    assert not list(tmp_path.glob(".bmix-*"))
+
+
+def test_a_category_that_one_file_lacks_is_refused(tmp_path: Path) -> None:
+    coco_part(tmp_path, "train2017", ["a.jpg"])
+    text = (
+        coco_part(tmp_path, "val2017", ["c.jpg"]).replace(', {"id": 4, "name": "dog"}', "").replace('id": 0', 'id": 8')
+    )
+    (tmp_path / "annotations/instances_val2017.json").write_text(text)
+    run = opened(tmp_path, tmp_path / "annotations", "data.source=coco", "data.classes=cat,dog", "evaluate.split=val")
+    with pytest.raises(InputError, match=r'instances_val2017.json(.|\n)*has no category "dog"'):
+        write_copy(run, changed(run, {("8", "dog"): 1}), tmp_path / "new", marked=False)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_form_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     for name, _ in ROWS:
         (tmp_path / name).touch()

@@ -145,6 +145,26 @@ def test_fiftyone_gets_its_documented_layout(run: LabelledRun) -> None:
         assert all(0 <= number < 3 for own in content["labels"].values() for number in own)
 
 
+@pytest.mark.parametrize("form", ["fiftyone", "yolo"])
+def test_a_folder_is_replaced_where_an_export_wrote_it_and_only_if_asked(run: LabelledRun, form: str) -> None:
+    def export(replace: bool = False) -> None:
+        command.export(form, Path("out"), accept_above=[("", 0.9)], replace=replace)
+
+    export()
+    first = {path: path.read_bytes() for path in Path("out").rglob("*.json")}
+    (Path("out") / "left").touch()
+    with pytest.raises(InputError, match=r"out is there already(.|\n)*have it replaced: --replace"):
+        export()
+    export(replace=True)
+    assert not (Path("out") / "left").exists()
+    assert {path: path.read_bytes() for path in Path("out").rglob("*.json")} == first
+    assert all((Path("images") / f"i{row}.png").is_file() for row in range(120))
+    (Path("out") / "bmix-export.json").unlink()
+    with pytest.raises(InputError, match=rf"out is no {form} export of bmix"):
+        export(replace=True)
+    assert (Path("out") / ("data.yaml" if form == "yolo" else "data.json")).is_file()
+
+
 def test_the_command_says_what_it_wrote(run: LabelledRun, capsys: pytest.CaptureFixture[str]) -> None:
     command.export("csv", Path("c.csv"), accept_above=[("", 0.9)])
     assert "c.csv: a corrected copy of labels.csv" in capsys.readouterr().out

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bmix.labels.copies.edits import Edits
 from bmix.sources.coco.file import CocoFile
 from bmix.sources.column_names import REVIEWED
+from bmix.support.errors import InputError
 from bmix.support.files import replaced
 
 _DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
 
 
-def copy_coco(path: Path, edits: Edits, output: Path) -> None:
+def copy_coco(path: Path, edits: Edits, output: Path, prefix: str = "") -> None:
     """Write the file anew. A label that goes takes all annotations of its category on the image with it; one that comes
-    is an annotation whose box is the whole image, without a segmentation."""
+    is an annotation whose box is the whole image, without a segmentation.
+
+    prefix: what the run put before the ids of this file. Edits of images that are not in the file are passed over.
+    InputError for a label that comes and whose category the file does not have.
+    """
     text = path.read_text(encoding="utf-8-sig")
     file = CocoFile.read(path)
     image_ids, _ = file.images()
+    edits = _of_file(edits, image_ids, prefix)
     number_of = {name: number for number, name in file.categories().items()}
     raw_category = {str(entry["id"]): entry["id"] for entry in file.content["categories"]}
     entry_of = dict(zip(image_ids, file.content["images"], strict=True))
+    if unknown := {n for own in edits.targets.values() for n in own} - set(number_of):
+        found = f'has no category "{min(unknown)}", which was corrected on one of its images'
+        raise InputError(str(path), found, "the categories of all files in each of them", "add it to its categories")
     gone = {(id_, number_of[n]) for id_, own in edits.targets.items() for n, value in own.items() if not value}
     coming = _coming(edits, entry_of, {n: raw_category[k] for n, k in number_of.items()}, file.content["annotations"])
 
@@ -43,6 +53,16 @@ def copy_coco(path: Path, edits: Edits, output: Path) -> None:
             end = stop
     with replaced(output) as temporary:
         temporary.write_text("".join([*parts, text[end:]]), encoding="utf-8", newline="")
+
+
+def _of_file(edits: Edits, image_ids: list[str], prefix: str) -> Edits:
+    """The edits of a file's images, by the ids that the file has."""
+    known = {f"{prefix}{id_}": id_ for id_ in image_ids}
+
+    def own(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {known[id_]: value for id_, value in values.items() if id_ in known}
+
+    return replace(edits, targets=own(edits.targets), reviewed=own(edits.reviewed))
 
 
 def _coming(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from bmix.labels.copies.npz_copy import copy_npz
 from bmix.labels.copies.parquet_copy import copy_parquet
 from bmix.labels.run import LabelledRun
 from bmix.sources.class_list import class_list
+from bmix.sources.coco.layout import IN_FOLDER, UNLABELLED, choose_parts, find_parts
 from bmix.sources.features.files import open_pack
 from bmix.sources.label_cells import CellRules
 from bmix.sources.registry import SOURCES
 from bmix.sources.repeated import first_rows
-from bmix.sources.split_map import AUTO
+from bmix.sources.split_map import AUTO, parse_splits
 from bmix.sources.table.files import SEPARATORS, read_cells
 from bmix.sources.table.read import image_frame
 from bmix.support.errors import InputError
@@ -33,11 +35,15 @@ from bmix.support.files import read_json
 COPIED = {"table": (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet"), "features": (".npz", ".parquet"),
           "coco": (".json",)}  # fmt: skip
 """The sources of which a corrected copy can be written, and the suffixes of their files."""
+FOLDER = "/"
+"""In the place of a suffix: a folder of COCO's files."""
 
 
 def copied_suffix(run: LabelledRun) -> str:
-    """The suffix of the file of which a corrected copy can be written; "" if there is none, as for a folder."""
+    """The suffix of the file of which a corrected copy can be written, or FOLDER; "" if there is none."""
     path = run.source_path
+    if path.is_dir() and run.params.data.source == "coco":
+        return FOLDER
     known = COPIED.get(run.params.data.source, ())
     return path.suffix.lower() if path.is_file() and path.suffix.lower() in known else ""
 
@@ -45,11 +51,16 @@ def copied_suffix(run: LabelledRun) -> str:
 def write_copy(run: LabelledRun, changes: Changes, output: Path, marked: bool) -> None:
     """Write the source's file with corrected labels. marked: with what was reviewed, and the splits if they were drawn.
 
-    The copy is read as the source was before it is put in its place. InputError if there is no such file, if `output`
-    ends otherwise, and for a form of labels that cannot be written so.
+    Of a folder of COCO's files, those that the run reads are written into the folder `output`. The copy is read as the
+    source was before it is put in its place. InputError if there is no such file, if `output` ends otherwise or is a
+    folder already, and for a form of labels that cannot be written so.
     """
     suffix = copied_suffix(run)
-    if output.suffix.lower() != suffix:
+    if suffix == FOLDER:
+        if output.suffix or output.exists():
+            found = f"{output}{' is there already' if output.exists() else ''}"
+            raise InputError("--output", found, f"a new folder, as {run.source_path} is one", "name another")
+    elif output.suffix.lower() != suffix:
         expected = f"a file that ends in {suffix}, the form of {run.source_path}"
         raise InputError("--output", str(output), expected, f"name it {output.with_suffix(suffix)}")
     targets = changes.targets(run)
@@ -66,14 +77,18 @@ def write_copy(run: LabelledRun, changes: Changes, output: Path, marked: bool) -
 
 def splits_setting(run: LabelledRun, output: Path) -> str:
     """data.splits for the copy: of COCO, whose parts are named as their files, with the part's new name."""
-    splits = run.params.data.splits
-    if run.params.data.source != "coco" or splits == AUTO:
+    splits, path = run.params.data.splits, run.source_path
+    renamed = path.is_file() or (path / IN_FOLDER).is_file()
+    if run.params.data.source != "coco" or splits == AUTO or not renamed:
         return splits
     return " ".join(f"{split}={output.stem}" for split in [pair.partition("=")[0] for pair in splits.split()])
 
 
 def _write(run: LabelledRun, edits: Edits, output: Path) -> None:
     path, data = run.source_path, run.params.data
+    if data.source == "coco" and path.is_dir():
+        _write_parts(run, edits, output)
+        return
     if data.source == "coco":
         copy_coco(path, edits, output)
         return
@@ -92,6 +107,21 @@ def _write(run: LabelledRun, edits: Edits, output: Path) -> None:
         copy_parquet(path, images, edits, output)
     else:
         copy_jsonl(path, images, edits, output)
+
+
+def _write_parts(run: LabelledRun, edits: Edits, output: Path) -> None:
+    """Each file of a COCO folder that the run reads, corrected, at its place in the folder `output`."""
+    path = run.source_path
+    files = find_parts(path)
+    prefixed = "ids" in _notes(run)
+    for part, split in choose_parts(path, files, parse_splits(run.params.data.splits)).items():
+        source = files[part].file_for(part, split)
+        target = output / source.relative_to(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if split == UNLABELLED:
+            shutil.copyfile(source, target)
+        else:
+            copy_coco(source, edits, target, f"{part}/" if prefixed else "")
 
 
 def _images(run: LabelledRun, names: list[str], rules: CellRules) -> Images:
@@ -139,11 +169,16 @@ def _labels(manifest: Manifest) -> dict[str, frozenset[str]]:
 
 def _drawn_splits(run: LabelledRun) -> dict[str, str]:
     """The split of each image, where the source drew them; else {}."""
-    notes = read_json(run.folder / "data/prepared/facts.json").get("notes", {})
-    if not str(notes.get("splits", "")).startswith("drawn"):
+    if not str(_notes(run).get("splits", "")).startswith("drawn"):
         return {}
     frame = run.manifest.frame
     return dict(zip(frame["id"], frame["split"], strict=True))
+
+
+def _notes(run: LabelledRun) -> dict[str, str]:
+    """What the source said of how it read the data."""
+    found: dict[str, str] = read_json(run.folder / "data/prepared/facts.json").get("notes", {})
+    return found
 
 
 def _refuse_other_reading(run: LabelledRun, changes: Changes, draft: Path, output: Path) -> None:
@@ -174,9 +209,12 @@ def _refuse_other_reading(run: LabelledRun, changes: Changes, draft: Path, outpu
 
 
 def _refuse_form(run: LabelledRun, found: str) -> None:
+    expected = "names in a column labels, a column of 0 and 1 for each class, or COCO's annotations"
+    # A plain table names images.
+    remedy = "write a plain table instead: --plain" if run.image_root else "write its labels in one of these forms"
     raise InputError(
         str(run.source_path),
         f"its labels are written in a form in which they cannot be corrected: {found}",
-        "names in a column labels, a column of 0 and 1 for each class, or COCO's annotations",
-        "write a plain table instead: --plain",
+        expected,
+        remedy,
     )

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
+from bmix.labels.formats.folders import write_note
 from bmix.labels.formats.images import LabelledImages
 from bmix.support.errors import InputError
 from bmix.support.files import replaced_folder
@@ -39,3 +40,4 @@ def write_yolo(images: LabelledImages, output: Path) -> None:
         content = {split: f"{split}.txt" for split in splits} | {"names": dict(enumerate(images.run.classes))}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         (folder / "data.yaml").write_text(text, encoding="utf-8")
+        write_note(folder, "yolo")
