@@ -19,6 +19,9 @@ UNAUDITED = (
 )
 _HEADINGS = ["class", "given", "wrong (95 %)", "to look at", "not given", "missing (95 %)", "to look at"]
 
+_BY = {"answer": "people's answers", "rule": "the rule"}
+_DONE = ("added", "removed", "kept")
+
 
 class Section(NamedTuple):
     """Sentences, a table, and a sentence of caution; table is None and the others empty where there is nothing."""
@@ -90,20 +93,24 @@ def review_section(review: Mapping[str, Any] | None) -> Section | None:
         ways.append(f"by the answers in {shortened(review['answers'])}")
     if review["rule"]:
         ways.append(f"by the rule that a label is wrong with a probability above {_limits(review['rule'])}")
+    shown = [by for by, used in (("answer", review["answers"]), ("rule", review["rule"])) if used]
+    columns = [(by, done) for by in shown for done in (_DONE if by == "answer" else _DONE[:2])]
+    counts = {name: [of_class[by][done] for by, done in columns] for name, of_class in review["classes"].items()}
+    total = dict(zip(columns, map(sum, zip(*counts.values(), strict=True)), strict=False))
+    told = [f"{_BY[by]} added {total[by, 'added']:,} and removed {total[by, 'removed']:,}" for by in shown if total]
     sentences = [f"{origin}, and were changed {' and '.join(ways) or 'there'}."]
-    rows = []
-    for name, by in review["classes"].items():
-        answer, rule = by["answer"], by["rule"]
-        rows.append([shortened(name), *map(str, answer.values()), str(rule["added"]), str(rule["removed"])])
-    headings = ["class", "added by answers", "removed", "kept", "added by the rule", "removed"]
-    totals = [sum(int(row[column]) for row in rows) for column in range(1, 6)]
-    changed = totals[0] + totals[1] + totals[3] + totals[4]
-    sentences.append(
-        f"{changed:,} labels changed: people's answers added {totals[0]:,}, removed {totals[1]:,} and confirmed "
-        f"{totals[2]:,}; the rule added {totals[3]:,} and removed {totals[4]:,}. What people looked at is trusted."
-    )
+    if told:
+        sentences.append(f"{_capital('; '.join(told))}.")
+    if ("answer", "kept") in total:
+        sentences.append(f"{total['answer', 'kept']:,} were confirmed. What people looked at is trusted.")
+    headings = [done if by == shown[0] else f"{done} by the rule" for by, done in columns]
+    table = Table(["class", *headings], [[shortened(name), *map(str, own)] for name, own in counts.items()])
     edited = "" if review["fits"] else "The file of labels was edited after the review wrote it."
-    return Section(sentences, Table(headings, rows), edited)
+    return Section(sentences, table if counts else None, edited)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _limits(rule: Mapping[str, float]) -> str:

@@ -87,18 +87,36 @@ def test_a_review_is_told_class_by_class() -> None:
     assert section.sentences == [
         "The labels come from labels.csv, reviewed in the run first, and were changed by the answers in answers.jsonl "
         "and by the rule that a label is wrong with a probability above 0.98, 0.9 of dog.",
-        "19 labels changed: people's answers added 3, removed 5 and confirmed 4; the rule added 7 and removed 4. What "
-        "people looked at is trusted.",
+        "People's answers added 3 and removed 5; the rule added 7 and removed 4.",
+        "4 were confirmed. What people looked at is trusted.",
     ]
     assert [list(row) for row in section.table.rows] == [
         ["<i>cat</i>", "2", "5", "1", "0", "4"],
         ["dog", "1", "0", "3", "7", "0"],
     ]
+    assert list(section.table.headings) == [
+        "class",
+        "added",
+        "removed",
+        "kept",
+        "added by the rule",
+        "removed by the rule",
+    ]
     assert section.caution == ""
-    edited = review_section(REVIEW | {"fits": False, "answers": None, "rule": None})
+    edited = review_section(REVIEW | {"fits": False, "rule": None})
     assert edited is not None
+    assert edited.table is not None
     assert edited.caution == "The file of labels was edited after the review wrote it."
-    assert edited.sentences[0].endswith("were changed there.")
+    assert list(edited.table.headings) == ["class", "added", "removed", "kept"]
+    assert edited.sentences[1] == "People's answers added 3 and removed 5."
+    ruled = review_section(REVIEW | {"answers": None})
+    assert ruled is not None
+    assert ruled.table is not None
+    assert list(ruled.table.headings) == ["class", "added", "removed"]
+    assert ruled.sentences[1:] == ["The rule added 7 and removed 4."]
+    empty = review_section(REVIEW | {"classes": {}})
+    assert empty is not None
+    assert empty.table is None
     assert review_section(None) is None
 
 
