@@ -10,7 +10,15 @@ import yaml
 from PIL import Image
 
 from bmix.data.manifest import read_manifest
+from bmix.data.noisy import write_labels
+from bmix.labels.answers import Answer
+from bmix.labels.apply import apply_changes
+from bmix.labels.changes import changes_of
+from bmix.labels.run import LabelledRun
+from bmix.params import load_params
+from bmix.pipeline.data_check import check_data
 from bmix.support.errors import InputError
+from bmix.support.files import read_json
 from stages.prepare import main
 from tests.helpers.tiny import REPOSITORY, read_written, write_params, write_table, write_voc
 
@@ -39,6 +47,34 @@ def test_a_table_is_prepared(capsys: pytest.CaptureFixture[str]) -> None:
         assert facts["classes"][name]["positives"]["train"] == count
         assert facts["classes"][name]["group"] == ("many" if count >= 20 else "medium" if count >= 15 else "few")
     assert "imbalance ratio (eq. 12)" in capsys.readouterr().out
+
+
+def test_the_facts_say_what_a_review_changed_where_its_note_lies_beside_the_table() -> None:
+    use_table()
+    main()
+    assert "review" not in read_json(PREPARED / "facts.json")
+    manifest = read_manifest(PREPARED)
+    Path("data/noisy").mkdir()
+    write_labels(Path("data/noisy"), manifest, manifest.labels("train"), None)
+    run = LabelledRun.open(Path())
+    row = run.manifest.rows("train").iloc[0]
+    name = row["labels"][0]
+    changes = changes_of(run, [Answer(row["id"], name, "accept", {name: 0})])
+    answers = Path("answers.jsonl")
+    answers.touch()
+    apply_changes(run, changes, Path("mine/corrected.csv"), answers, {}, "train")
+    write_params(Path(), "data.source=table", "data.path=mine/corrected.csv", "data.root=mine/images")
+    main()
+    review = read_json(PREPARED / "facts.json")["review"]
+    assert (review["from"], review["answers"], review["fits"]) == ("labels.csv", "answers.jsonl", True)
+    assert review["classes"] == {
+        name: {"answer": {"added": 0, "removed": 1, "kept": 0}, "rule": {"added": 0, "removed": 0, "kept": 0}}
+    }
+    Path("mine/corrected.csv.provenance.json").write_text("{")
+    with pytest.raises(InputError, match=r"provenance\.json(.|\n)*remove this note"):
+        main()
+    with pytest.raises(InputError, match=r"provenance\.json(.|\n)*remove this note"):
+        check_data(load_params())
 
 
 def test_voc_is_prepared() -> None:
