@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from bmix.data.quality import LabelQuality
@@ -15,7 +16,11 @@ from bmix.support.errors import quoted
 
 NINE_TENTHS = 0.9
 CURVE_POINTS = 200
+ENDS = ("", "_low", "_high")
+"""Of an estimate and of the ends of its interval."""
 _SURE = 1e-12
+_FARTHEST = 60.0
+"""Log-odds that no shift goes beyond."""
 LabelsOf = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
 """(class, given value) -> P(wrong) and quality of its labels that can be doubted, (M,) each."""
 
@@ -43,39 +48,46 @@ def found_curve(quality_M: np.ndarray, wrong_M: np.ndarray, points: int = CURVE_
     return Curve(looked_at, found[looked_at])
 
 
-def expected_worth(classes: Mapping[str, dict[str, Any]], labels_of: LabelsOf) -> pd.DataFrame:
-    """Per class, of the given positives and of the given negatives, how many are wrong, as the audit expects.
-
-    classes: the rows of noise_estimate.json by class. Columns: `class`, `given` (1: wrong ones, 0: missing ones),
-    `labels`, `wrong` with `wrong_low` and `wrong_high` (how many, 95 %), `looks` (how many from the top to find nine
-    tenths of them), likewise with `_low` and `_high`, and `judged`. Looks are of the labels of that class and given
-    value; NaN where the class cannot be judged.
-    """
-    rows = []
-    for name, estimate in classes.items():
-        for given, share in ((1, "wrong_share"), (0, "missing_share")):
-            p_wrong_M, quality_M = labels_of(name, given)
-            count, judged = len(quality_M), bool(estimate["judged"])
-            row: dict[str, Any] = {"class": name, "given": given, "labels": count, "judged": judged}
-            for end in ("", "_low", "_high"):
-                value = float(estimate[f"{share}{end}"] or 0)
-                row[f"wrong{end}"] = value * count
-                row[f"looks{end}"] = _looks(p_wrong_M, quality_M, value) if judged and count else float("nan")
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
 @dataclass(frozen=True)
 class Worth:
     """What the audit expects of one split's labels.
 
-    table: `expected_worth`. looks: of all classes that can be judged, by given value, how many from the top to find
-    nine tenths of the wrong ones, with both ends of the interval. warning: `cannot_tell`.
+    table: per class, of the given positives and of the given negatives: `class`, `given` (1: wrong ones, 0: missing
+    ones), `labels`, `wrong` with `wrong_low` and `wrong_high` (how many, 95 %), `looks` (how many labels of that class
+    and given value to look at from the top for nine tenths of them) likewise, NaN of a class that cannot be judged, and
+    `judged`. looks: the same in one order of all classes that can be judged, by given value, with both ends. warning:
+    `cannot_tell`.
     """
 
     table: pd.DataFrame
-    looks: dict[int, tuple[float, float, float]]
+    looks: dict[int, tuple[float, ...]]
     warning: str
+
+
+def expected_worth(classes: Mapping[str, dict[str, Any]], labels_of: LabelsOf) -> Worth:
+    """How many labels are wrong and how many to look at. classes: the rows of noise_estimate.json by class."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    looks: dict[int, tuple[float, ...]] = {}
+    for given, share in ((1, "wrong_share"), (0, "missing_share")):
+        qualities: list[np.ndarray] = []
+        expected: list[list[np.ndarray]] = []
+        for name, estimate in classes.items():
+            p_wrong_M, quality_M = labels_of(name, given)
+            shares = [float(estimate[f"{share}{end}"] or 0) for end in ENDS]
+            looks_of = [float("nan")] * len(ENDS)
+            if judged := bool(estimate["judged"]):
+                expected.append([shifted(p_wrong_M, value) for value in shares])
+                qualities.append(quality_M)
+                looks_of = _looks(quality_M, expected[-1]) if len(quality_M) else looks_of
+            rows[name, given] = {"class": name, "given": given, "labels": len(quality_M), "judged": judged}
+            for end, value, count in zip(ENDS, shares, looks_of, strict=True):
+                rows[name, given] |= {f"wrong{end}": value * len(quality_M), f"looks{end}": count}
+        looks[given] = (0.0,) * len(ENDS)
+        if qualities:
+            ends = [np.concatenate(parts) for parts in zip(*expected, strict=True)]
+            looks[given] = tuple(_looks(np.concatenate(qualities), ends))
+    table = pd.DataFrame([rows[name, given] for name in classes for given in (1, 0)])
+    return Worth(table, looks, cannot_tell(classes))
 
 
 def worth_of_audit(quality: LabelQuality) -> Worth:
@@ -88,22 +100,7 @@ def worth_of_audit(quality: LabelQuality) -> Worth:
         rows = doubtable_NK[:, k] & (quality.given_NK[:, k] == given)
         return p_wrong_NK[rows, k], quality.quality_NK[rows, k]
 
-    looks = {given: looks_overall(quality.classes, labels_of, given) for given in (1, 0)}
-    return Worth(expected_worth(quality.classes, labels_of), looks, cannot_tell(quality.classes))
-
-
-def looks_overall(classes: Mapping[str, dict[str, Any]], labels_of: LabelsOf, given: int) -> tuple[float, float, float]:
-    """How many labels of one given value to look at, in one order of all classes that can be judged, for nine tenths of
-    the wrong ones: as estimated, and by the low and the high end of the classes' intervals."""
-    judged = [name for name, estimate in classes.items() if estimate["judged"]]
-    own = {name: labels_of(name, given) for name in judged}
-    quality_M = np.concatenate([np.zeros(0), *(quality for _, quality in own.values())])
-    found = []
-    for end in ("", "_low", "_high"):
-        key = f"{'wrong' if given else 'missing'}_share{end}"
-        parts = [shifted(p_wrong, float(classes[name][key] or 0)) for name, (p_wrong, _) in own.items()]
-        found.append(_looks_in(quality_M, np.concatenate([np.zeros(0), *parts])))
-    return found[0], found[1], found[2]
+    return expected_worth(quality.classes, labels_of)
 
 
 def cannot_tell(classes: Mapping[str, dict[str, Any]]) -> str:
@@ -122,18 +119,14 @@ def shifted(probability_M: np.ndarray, mean: float) -> np.ndarray:
     if not _SURE < mean < 1 - _SURE:
         return np.full(len(probability_M), float(mean >= 0.5))
     log_odds_M = logit(np.clip(probability_M, _SURE, 1 - _SURE))
-    low, high = -60.0, 60.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if expit(log_odds_M + middle).mean() < mean else (low, middle)
-    return expit(log_odds_M + (low + high) / 2)
+    return expit(log_odds_M + brentq(lambda shift: expit(log_odds_M + shift).mean() - mean, -_FARTHEST, _FARTHEST))
 
 
-def _looks(p_wrong_M: np.ndarray, quality_M: np.ndarray, share: float) -> float:
-    """How many labels from the top hold nine tenths of the wrong ones, if a share of all is wrong."""
-    return _looks_in(quality_M, shifted(p_wrong_M, share))
-
-
-def _looks_in(quality_M: np.ndarray, p_wrong_M: np.ndarray) -> float:
-    curve = found_curve(quality_M, p_wrong_M, points=len(quality_M))
-    return float(curve.looks_for(NINE_TENTHS)) if curve.found[-1] > _SURE else 0.0
+def _looks(quality_M: np.ndarray, expected: Sequence[np.ndarray]) -> list[float]:
+    """How many labels from the top hold nine tenths of the wrong ones, for each P(wrong) of all that is expected."""
+    order = np.argsort(quality_M, kind="stable")
+    looks = []
+    for p_wrong_M in expected:
+        found = np.cumsum(np.append(0.0, p_wrong_M[order]))
+        looks.append(float(np.searchsorted(found, NINE_TENTHS * found[-1])) if found[-1] > _SURE else 0.0)
+    return looks

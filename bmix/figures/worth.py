@@ -73,7 +73,7 @@ def _interval(own: Mapping[Any, Any], name: str) -> str:
     return f"{own[name]:,.0f} ({own[f'{name}_low']:,.0f} to {own[f'{name}_high']:,.0f})"
 
 
-def _told(judged: pd.DataFrame, looks: tuple[float, float, float], given: int) -> str:
+def _told(judged: pd.DataFrame, looks: tuple[float, ...], given: int) -> str:
     number, low, high = (judged[f"wrong{end}"].sum() for end in ("", "_low", "_high"))
     labels = judged["labels"].sum()
     what = f"of {labels:,} given labels are wrong" if given else f"labels are missing among {labels:,} not given"

@@ -42,7 +42,7 @@ def is_wrong(scored: Scored, true_NK: np.ndarray, classes: list[str]) -> np.ndar
 
 
 def estimated_worth(scored: Scored) -> pd.DataFrame:
-    """Where the truth is unknown: what the audit expects, as `expected_worth` has it.
+    """Where the truth is unknown: what the audit expects, as the table of `Worth` has it.
 
     Empty if the network judged: the mixtures of its losses find two parts in right labels too.
     """
@@ -54,7 +54,7 @@ def estimated_worth(scored: Scored) -> pd.DataFrame:
         own = by_class.get((name, given), scored.frame.iloc[:0])
         return own["p_wrong"].to_numpy(np.float64), own["quality"].to_numpy(np.float64)
 
-    return expected_worth(scored.classes, labels_of)
+    return expected_worth(scored.classes, labels_of).table
 
 
 def warnings(scored: Scored, learnt_by_heart: str = "") -> list[str]:
