@@ -114,7 +114,8 @@ def reproduce(
     for line in repair_rwlock(folder):
         tell(line)
     ended = _run(command, folder, variables, tell, silence)
-    if ended.status != 0 and not (ended.progress.busy and _stopping.wait(_SECONDS_TO_LET_GO)):
+    # What was stopped for good left locks behind too: mended, it would be started again.
+    if ended.status != 0 and not _stopping.wait(_SECONDS_TO_LET_GO if ended.progress.busy else 0):
         repaired = repair(folder, ended.last_lines)
         for line in repaired:
             tell(line)
@@ -133,6 +134,8 @@ def _run(
     silence: float | None = None,
 ) -> _Ended:
     progress, last_lines = Progress(), deque[str](maxlen=_LINES_TOLD)
+    if _stopping.is_set():
+        raise PipelineError("no stage is started any more: the command is being ended")
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -147,6 +150,8 @@ def _run(
     ) as process:
         assert process.stdout is not None
         _running.add(process)
+        if _stopping.is_set():
+            _stop(process)
         watch = Watch(silence, lambda: _stop(process))
         try:
             for line in process.stdout:

@@ -14,6 +14,7 @@ from bmix.pipeline.projects import HOME, RUNS, Project
 from bmix.pipeline.repro import PipelineError
 from bmix.pipeline.start import with_kept_weights
 from bmix.retraining import history
+from bmix.retraining.committed import BRANCH, check_git, commit_version
 from bmix.retraining.findings import Finding, reason, refused
 from bmix.retraining.history import NightRecord, add_night
 from bmix.retraining.inputs import OWN, Decision, Inputs, last_decision, look_at_inputs
@@ -110,6 +111,8 @@ def _work(edits: list[str], tools: Tools, record: NightRecord) -> None:
     if decided and (decided.inputs.files, decided.inputs.settings) == (inputs.files, inputs.settings):
         record.result, record.reason = history.NOTHING_NEW, decided.told
         return
+    if params.retrain.commit:
+        check_git()
     check_inputs(params)
     night = _Night(_candidate(params, content, record), tools, record, inputs, decided)
     try:
@@ -206,3 +209,9 @@ class _Night:
         version = keep_version(self._project.folder, self._record.reason, self._judges.facts.plain())
         promote(version, self._champion.number if self._champion else None)
         mark_champion(version, self._champion, self._record.reason)
+        if self._project.params.retrain.commit:
+            try:
+                self._tools.tell(f"{version.name} is commit {commit_version(version)} of {BRANCH}")
+            except RuntimeError as error:
+                # Params and lock are kept in the version's folder too.
+                self._tools.tell(f"warning: {version.name} is not committed to {BRANCH}: {error}")

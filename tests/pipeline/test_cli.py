@@ -8,11 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from bmix.pipeline.repro import PipelineError, Progress, reproduce, shown_command
+from bmix.pipeline import repro
+from bmix.pipeline.repro import PipelineError, Progress, reproduce, shown_command, stop_running
 from bmix.pipeline.table import read_measures, render, summarise, where_to_look, write_csv_table
 from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import stage_names
@@ -152,6 +154,26 @@ if not tried.exists():
 print("Running stage 'noise':")
 """
     assert reproduce(fake_dvc(tmp_path, busy), tell=lambda line: None) == {"noise": "ran"}
+
+
+def test_what_is_stopped_for_good_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = """
+with Path("starts").open("a") as starts:
+    starts.write("x")
+Path(".dvc/tmp").mkdir(parents=True, exist_ok=True)
+Path(".dvc/tmp/rwlock").write_text("")
+print("at work", flush=True)
+import time
+time.sleep(1800)
+"""
+    monkeypatch.setattr(repro, "_stopping", threading.Event())
+    with pytest.raises(PipelineError):
+        # As the main thread of a flow does while this one waits for DVC.
+        reproduce(fake_dvc(tmp_path, at_work), tell=lambda line: stop_running() if line == "at work" else None)
+    assert (tmp_path / "starts").read_text() == "x"
+    with pytest.raises(PipelineError, match="no stage is started any more"):
+        reproduce(tmp_path, tell=lambda line: None)
+    assert (tmp_path / "starts").read_text() == "x"
 
 
 @pytest.mark.slow
