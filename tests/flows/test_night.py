@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bmix.models.calibration import weights_digest
-from bmix.pipeline.repro import PipelineError, reproduce
 from bmix.retraining.findings import Finding
 from bmix.retraining.history import BY_MODEL, NightRecord, read_nights
 from bmix.retraining.versions import champion, find_version
@@ -93,11 +92,3 @@ def test_the_summary_tells_decision_figures_and_where_to_look() -> None:
     assert "| few | – | – |" in told
     assert "| mAP few\\|x | 50.0 % | 40.0 % | -3.0 % | refused |" in told
     assert told.endswith("Report: `.bmix/runs/night-a/report.html`.")
-
-
-@pytest.mark.pipeline
-def test_a_stage_that_falls_silent_is_ended(project: Path) -> None:
-    (project / "stages/noise.py").write_text("import time\ntime.sleep(1800)\n")
-    with pytest.raises(PipelineError, match=r"no line from stage noise for 8 s, so that it was ended") as caught:
-        reproduce(stage="noise", silence=8)
-    assert not caught.value.retry

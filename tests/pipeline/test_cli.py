@@ -129,6 +129,7 @@ def test_dvcs_lines_tell_the_state_of_every_stage() -> None:
     ]:
         progress.read(line)
     assert progress.states == {"prepare": "cached", "noise": "restored", "warmup": "ran"}
+    assert progress.at_work == "stage warmup"
     assert progress.failed == "warmup"
     assert progress.reason == "failed to run: python -m stages.warmup, exited with 1"
 
@@ -154,6 +155,14 @@ if not tried.exists():
 print("Running stage 'noise':")
 """
     assert reproduce(fake_dvc(tmp_path, busy), tell=lambda line: None) == {"noise": "ran"}
+
+
+def test_a_dvc_that_falls_silent_is_ended(tmp_path: Path) -> None:
+    silent = fake_dvc(tmp_path, "import time\ntime.sleep(1800)")
+    with pytest.raises(PipelineError, match="no line from dvc for 1 s, so that it was ended in ") as caught:
+        reproduce(silent, silence=1)
+    assert not caught.value.retry
+    assert reproduce(fake_dvc(tmp_path, """print("Running stage 'noise':")"""), silence=1800) == {"noise": "ran"}
 
 
 def test_what_is_stopped_for_good_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
