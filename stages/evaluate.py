@@ -54,8 +54,9 @@ def main() -> None:
         # The digits of the default run are drawn, not anyone's photographs.
         own = params.data.source not in ("digits", "features")
         untrained = own and params.model.weights == "none" and not torch.cuda.is_available()
-        warnings = cautions(evaluation, params.training.batch_size, untrained, params.training.recipe)
         audited = audit_of(evaluation)
+        recipe = params.training.recipe
+        warnings = cautions(evaluation, params.training.batch_size, untrained, recipe, audited is not None)
         worth = None if audited is None else worth_of_audit(audited)
         with (
             replaced(METRICS) as metrics,

@@ -23,15 +23,23 @@ UNTRAINED = (
 )
 
 
+UNAUDITED = (
+    "Nothing was audited, so that the recipe audited trusted the network alone, which may reject right labels of rare "
+    "classes. Set audit.weights to pre-trained weights, or audit.features=network for two more trainings "
+    "(docs/audit.md)."
+)
+
 MANAGING = ("balancemix", "audited")
 """The recipes that are recommended against labels learnt by heart."""
 
 
-def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False, recipe: str = "") -> list[str]:
+def cautions(
+    evaluation: Evaluation, batch_size: int, untrained: bool = False, recipe: str = "", audited: bool = True
+) -> list[str]:
     """Sentences about a run that was measured, the gravest first; none where nothing is to be said.
 
     untrained: the user's own images were learnt from nothing, without a GPU. recipe: that of the run, which is not
-    recommended to it.
+    recommended to it. audited: whether the stage audit judged the labels.
     """
     record = evaluation.record
     found = [
@@ -39,6 +47,7 @@ def cautions(evaluation: Evaluation, batch_size: int, untrained: bool = False, r
         not_learnt(record.mixtures, recipe),
         few_steps(len(evaluation.labels.ids), batch_size),
         UNTRAINED if untrained else "",
+        UNAUDITED if recipe == "audited" and not audited else "",
         empty_groups(evaluation.train_positives, evaluation.groups, evaluation.thresholds),
     ]
     return [sentence for sentence in found if sentence]

@@ -54,6 +54,14 @@ def test_few_steps_are_told(images: int, batch: int, told: str) -> None:
     assert bool(few_steps(images, batch)) == bool(told)
 
 
+def test_the_recipe_audited_without_an_audit_is_told_of_two_networks() -> None:
+    evaluation = make_example(images=300).evaluation()
+    told = cautions(evaluation, 64, recipe="audited", audited=False)
+    assert [sentence for sentence in told if "audit.features=network" in sentence] == told[-1:]
+    for recipe, audited in (("audited", True), ("balancemix", False)):
+        assert not any("audit.features" in each for each in cautions(evaluation, 64, recipe=recipe, audited=audited))
+
+
 def test_images_learnt_from_nothing_are_told_of_frozen_features() -> None:
     evaluation = make_example(images=300).evaluation()
     told = [sentence for sentence in cautions(evaluation, 64, untrained=True) if "frozen features" in sentence]
