@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from bmix.pipeline.checks import edited_params
 from bmix.pipeline.projects import Project
@@ -68,7 +70,15 @@ def _tools() -> Tools:
             state.result()
         return found
 
-    return Tools(stage, gate, logger.info)
+    return Tools(stage, gate, logger.info, run=flow_run.get_id() or "", dead=mark_crashed)
+
+
+def mark_crashed(run: str) -> None:
+    """Have Prefect show the flow run of a night whose process was killed as crashed, unless it knows of its end."""
+    with suppress(ObjectNotFound, ValueError), get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(run)).state
+        if state is None or not state.is_final():
+            client.set_flow_run_state(UUID(run), Crashed(message="its process was killed"), force=True)
 
 
 @flow(name="bmix-night", flow_run_name=lambda: f"night {_now()}", persist_result=False, validate_parameters=True)

@@ -21,7 +21,9 @@ def promote_by_hand(model: str) -> str:
 
     InputError if there is no such version and no finished run of that name.
     """
-    run = next((folder for folder in (RUNS / model, Path(model)) if _is_run(folder)), None)
+    # A number is a version's, whatever a run may be called.
+    places = () if model.isdigit() else (RUNS / model, Path(model))
+    run = next((folder for folder in places if _is_run(folder)), None)
     version = find_version(model) if run is None else _version_of(run)
     before = champion()
     promote(version)

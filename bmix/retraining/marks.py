@@ -15,9 +15,9 @@ _MARK = OWN / "working.json"
 
 
 @contextmanager
-def mark_of_work(night: str, **more: str) -> Iterator[None]:
-    """Leave a mark while the block runs. more: what the caller wants to read in it if the process dies."""
-    write_json(_MARK, {"night": night, "process": os.getpid(), **more})
+def mark_of_work(night: str, run: str = "") -> Iterator[None]:
+    """Leave a mark while the block runs. run: what the caller knows the night by, to be read if the process dies."""
+    write_json(_MARK, {"night": night, "process": os.getpid(), "run": run})
     try:
         yield
     finally:

@@ -51,12 +51,15 @@ class Tools:
     """How a night does its work.
 
     stage: runs one stage in a project, PipelineError if it fails. gate: makes a judgement of this name, so that it can
-    be watched. tell: takes a line.
+    be watched. tell: takes a line. run: what the caller knows this night by. dead: called with the `run` of an earlier
+    night whose process was killed.
     """
 
     stage: Callable[[str, Project], None]
     gate: Callable[[str, Callable[[], list[Finding]]], list[Finding]]
     tell: Callable[[str], None]
+    run: str = ""
+    dead: Callable[[str], None] = lambda run: None
 
 
 def run_night(edits: list[str], tools: Tools) -> NightRecord:
@@ -72,7 +75,9 @@ def run_night(edits: list[str], tools: Tools) -> NightRecord:
         with held(LOCK, lambda process: BusyError(f"process {process} is at work on another night")):
             if dead := clear_dead_mark():
                 tools.tell(f"the night of {dead.get('night')} died: its process was killed")
-            with mark_of_work(record.night):
+                if dead.get("run"):
+                    tools.dead(str(dead["run"]))
+            with mark_of_work(record.night, tools.run):
                 _recorded(record, started, lambda: _work(edits, tools, record))
     except BusyError as busy:
         record.result, record.reason = history.CANCELLED, str(busy)

@@ -14,7 +14,7 @@ from bmix.retraining.history import BY_MODEL, NightRecord, read_nights
 from bmix.retraining.versions import champion, find_version
 from bmix.retraining.way_back import restore
 from bmix.support.errors import InputError
-from flows.night import night, summary
+from flows.night import mark_crashed, night, summary
 from tests.helpers.projects import copy_project
 from tests.helpers.tiny import read_written
 
@@ -61,6 +61,18 @@ def test_a_first_night_promotes_and_the_second_finds_nothing_new(project: Path, 
     assert weights_digest(folder / "models/final/model.safetensors") == version.note["weights"]
     assert (folder / "data/noisy/labels.parquet").read_bytes() == (project / "data/noisy/labels.parquet").read_bytes()
     assert (folder / "report.html").exists()
+
+
+def test_a_night_whose_process_was_killed_is_shown_as_crashed(prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Completed, Running
+
+    with get_client(sync_client=True) as client:
+        killed, ended = (client.create_flow_run(night, state=state) for state in (Running(), Completed()))
+        for run in (str(killed.id), str(ended.id), "00000000-0000-0000-0000-000000000000", "no id"):
+            mark_crashed(run)
+        assert client.read_flow_run(killed.id).state_name == "Crashed"
+        assert client.read_flow_run(ended.id).state_name == "Completed"
 
 
 @pytest.mark.pipeline

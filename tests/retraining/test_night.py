@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,10 @@ def test_an_interrupted_night_is_recorded_and_ends(project: Path, stages: Stages
 
 
 def test_a_night_that_was_killed_is_marked_by_the_next(project: Path, stages: StagesByHand) -> None:
-    write_json(OWN / "working.json", {"night": "2026-01-02T03:04:05.000+00:00", "process": 4711})
-    run_night([], stages.tools)
+    write_json(OWN / "working.json", {"night": "2026-01-02T03:04:05.000+00:00", "process": 4711, "run": "r"})
+    dead: list[str] = []
+    run_night([], replace(stages.tools, dead=dead.append))
+    assert dead == ["r"]
     died, ran = read_nights()
     assert (died.night, died.result) == ("2026-01-02T03:04:05.000+00:00", history.DIED)
     assert "process 4711 was killed" in died.reason
