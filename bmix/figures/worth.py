@@ -97,7 +97,9 @@ def review_section(review: Mapping[str, Any] | None) -> Section | None:
     columns = [(by, done) for by in shown for done in (_DONE if by == "answer" else _DONE[:2])]
     counts = {name: [of_class[by][done] for by, done in columns] for name, of_class in review["classes"].items()}
     total = dict(zip(columns, map(sum, zip(*counts.values(), strict=True)), strict=False))
-    told = [f"{_BY[by]} added {total[by, 'added']:,} and removed {total[by, 'removed']:,}" for by in shown if total]
+    told = [
+        f"{_BY[by]} added {total[by, 'added']:,} labels and removed {total[by, 'removed']:,}" for by in shown if total
+    ]
     sentences = [f"{origin}, and were changed {' and '.join(ways) or 'there'}."]
     if told:
         sentences.append(f"{_capital('; '.join(told))}.")

@@ -87,7 +87,7 @@ def test_a_review_is_told_class_by_class() -> None:
     assert section.sentences == [
         "The labels come from labels.csv, reviewed in the run first, and were changed by the answers in answers.jsonl "
         "and by the rule that a label is wrong with a probability above 0.98, 0.9 of dog.",
-        "People's answers added 3 and removed 5; the rule added 7 and removed 4.",
+        "People's answers added 3 labels and removed 5; the rule added 7 labels and removed 4.",
         "4 were confirmed. What people looked at is trusted.",
     ]
     assert [list(row) for row in section.table.rows] == [
@@ -108,12 +108,12 @@ def test_a_review_is_told_class_by_class() -> None:
     assert edited.table is not None
     assert edited.caution == "The file of labels was edited after the review wrote it."
     assert list(edited.table.headings) == ["class", "added", "removed", "kept"]
-    assert edited.sentences[1] == "People's answers added 3 and removed 5."
+    assert edited.sentences[1] == "People's answers added 3 labels and removed 5."
     ruled = review_section(REVIEW | {"answers": None})
     assert ruled is not None
     assert ruled.table is not None
     assert list(ruled.table.headings) == ["class", "added", "removed"]
-    assert ruled.sentences[1:] == ["The rule added 7 and removed 4."]
+    assert ruled.sentences[1:] == ["The rule added 7 labels and removed 4."]
     empty = review_section(REVIEW | {"classes": {}})
     assert empty is not None
     assert empty.table is None
