@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmix.support.readers import Made, read_object
+from bmix.support.readers import Made, read_object, shown
 
 _FACTS = Made.by_stage("the facts of the data", "prepare")
 
@@ -86,10 +86,13 @@ def read_origin(folder: Path, source: str, recipe: str) -> Origin:
 
 
 def _review(value: Any) -> dict[str, Any] | None:
+    """What the facts say of a review; InputError if it is not what prepare writes."""
     if value is None:
         return None
-    if not isinstance(value, dict) or not {"run", "from", "answers", "rule", "fits", "classes"} <= set(value):
-        _FACTS.refuse("data/prepared/facts.json, review", "is not what the stage prepare writes")
+    if not (
+        isinstance(value, dict) and set(value) >= set(_REVIEW) and all(_REVIEW[key](value[key]) for key in _REVIEW)
+    ):
+        _FACTS.refuse("data/prepared/facts.json, review", f"is {shown(value)}", "what a review changed, class by class")
     return value
 
 
@@ -107,3 +110,20 @@ def _counts(value: Any) -> bool:
 
 def _of_each(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _of_classes(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(by, dict) and all(_counts(by.get(way)) and len(by[way]) == 3 for way in ("answer", "rule"))
+        for by in value.values()
+    )
+
+
+_REVIEW: dict[str, Callable[[Any], bool]] = {
+    "run": lambda value: isinstance(value, str),
+    "from": lambda value: isinstance(value, str),
+    "answers": lambda value: value is None or isinstance(value, str),
+    "rule": lambda value: value is None or (isinstance(value, dict) and all(map(_is_number, value.values()))),
+    "fits": lambda value: isinstance(value, bool),
+    "classes": _of_classes,
+}

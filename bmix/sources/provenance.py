@@ -35,9 +35,11 @@ def read_review(path: Path) -> dict[str, Any] | None:
     the note was written with, and `classes`: by class and BY how many labels were DONE. InputError for a note that is
     damaged.
     """
+    if not path.exists():
+        return None
     # In a copy of the project the table is a link, and the note lies beside what it leads to.
     note = note_beside(path.resolve())
-    if not path.exists() or not note.is_file():
+    if not note.is_file():
         return None
     content = read_object(note, _RULES, _MADE)
     return {
