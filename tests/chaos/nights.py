@@ -1,8 +1,8 @@
-"""`python -m tests.chaos.nights [--served SECONDS]`: a week of nights on tiny data, with all that may happen to them.
+"""`python -m tests.chaos.nights`: a week of nights on tiny data, with all that may happen to them.
 
-New rows, nothing new, a bad batch, bad labels behind a gate that is off, a night by hand beside another one, a kill, a
-rollback: nights by `flows.retrain --once`, or with --served on a schedule of a Prefect server of their own. What is
-served is compared byte for byte around every night that must not change it. Prints the table for docs/retraining.md.
+New rows, nothing new, a bad batch, bad labels behind a gate that is off, a night beside another one, a kill, a
+rollback: nights by `flows.retrain --once` at a Prefect server of their own. What is served is compared byte for byte
+around every night that must not change it. Prints the table of docs/retraining.md.
 """
 
 from __future__ import annotations
@@ -16,22 +16,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import psutil
+import yaml
 
 from bmix.retraining.history import BY_DATA, BY_MODEL, CANCELLED, DIED, NOTHING_NEW, PROMOTED, NightRecord, read_nights
 from bmix.support.files import read_json
 from tests.helpers.nights import make_growing_project, write_rows
 from tests.helpers.projects import HANG_SECONDS
-from tests.helpers.tiny import write_params
 
 HOST = "127.0.0.1"
-QUIET = (NOTHING_NEW, CANCELLED)
-"""Results of nights that a schedule may put between two others."""
 
 
 @dataclass
@@ -40,7 +38,6 @@ class Week:
 
     folder: Path
     environment: dict[str, str]
-    served: float
     rows: list[tuple[str, NightRecord]] = field(default_factory=list)
 
     def night(self, before: str, expected: str, *edits: str, meanwhile: Callable[[], None] | None = None) -> None:
@@ -50,20 +47,16 @@ class Week:
         """
         served = self._served_files()
         known = len(read_nights())
-        process = None if self.served else self.start(*edits)
+        process = self.start(*edits)
         if meanwhile:
             self._wait("a stage that trains", self._trains)
             meanwhile()
-        if process is not None:
-            process.wait(HANG_SECONDS)
-        self._wait(f"the result {expected}", lambda: any(one.result == expected for one in read_nights()[known:]))
-        if process is None:
-            self._wait("an idle schedule", lambda: not Path(".bmix/retraining/working.json").exists())
+        process.wait(HANG_SECONDS)
         for number, record in enumerate(read_nights()[known:]):
             self.note(before if not number else "", record)
         found = [record.result for record in read_nights()[known:]]
-        if wrong := [result for result in found if result not in (expected, *QUIET, DIED)]:
-            raise SystemExit(f"error: {before}: {', '.join(wrong)}, not {expected}")
+        if [result for result in found if result not in (CANCELLED, DIED)] != [expected]:
+            raise SystemExit(f"error: {before}: {', '.join(found) or 'no result'}, not {expected}; see nights.log")
         if expected != PROMOTED and served != self._served_files():
             raise SystemExit(f"error: {before}: a night that was {expected} changed what is served")
 
@@ -111,56 +104,75 @@ class Week:
             time.sleep(0.1)
 
 
-def main(served: float, folder: Path) -> None:
-    """A week of nights in a new project in `folder`, on a schedule of every `served` seconds if that is not 0."""
-    make_growing_project(folder, 300)
+def main(folder: Path, first: int = 1) -> None:
+    """A week of nights in a new project in `folder`.
+
+    first: the step to go on with in the project of an earlier week, counted from 1.
+    """
+    if first == 1:
+        make_growing_project(folder, 300)
     environment = {**os.environ, "PREFECT_HOME": str(folder / ".prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}
     os.chdir(folder)
-    with ExitStack() as stack:
-        url = stack.enter_context(prefect_server(environment))
-        week = Week(folder.resolve(), environment | {"PREFECT_API_URL": url}, served)
-        if served:
-            stack.enter_context(schedule(week))
-        _nights(week)
+    with prefect_server(environment) as url:
+        week = Week(folder.resolve(), environment | {"PREFECT_API_URL": url})
+        for step in STEPS[first - 1 :]:
+            step(week)
         print(f"\n{table(week.rows)}\n")
         subprocess.run([sys.executable, "-m", "bmix", "models", "list"], check=True)
         _show_registry()
 
 
-def _nights(week: Week) -> None:
+def _first(week: Week) -> None:
     week.night("300 rows", PROMOTED)
+
+
+def _nothing(week: Week) -> None:
     week.night("nothing", NOTHING_NEW)
+
+
+def _new_rows(week: Week) -> None:
     write_rows(week.folder, 450)
     week.night("150 new rows; another night by hand beside it", PROMOTED, meanwhile=week.beside)
+
+
+def _bad_batch(week: Week) -> None:
     write_rows(week.folder, 560, shuffled=range(450, 560))
     week.night("110 new rows with shuffled labels", BY_DATA)
+
+
+def _bad_labels(week: Week) -> None:
     write_rows(week.folder, 450, shuffled=range(450))
-    _edit(week, "retrain.gate_data=false")
+    _edit(gate_data=False)
     week.night("all labels shuffled, data gate off", BY_MODEL)
-    _edit(week)
+    _edit(gate_data=True)
+
+
+def _kill(week: Week) -> None:
     write_rows(week.folder, 600)
-    week.night(
-        "150 new rows; kill -9 of the night while it trains, then another night", PROMOTED, meanwhile=_killed(week)
-    )
+    week.night("150 new rows; kill -9 while it trains, then another night", PROMOTED, meanwhile=_killed(week))
+
+
+def _rollback(week: Week) -> None:
     known = len(read_nights())
     subprocess.run([sys.executable, "-m", "bmix", "models", "rollback"], check=True, env=week.environment)
     week.note("bmix models rollback", read_nights()[known])
-    week.night("nothing", NOTHING_NEW)
+
+
+STEPS = (_first, _nothing, _new_rows, _bad_batch, _bad_labels, _kill, _rollback, _nothing)
 
 
 def _killed(week: Week) -> Callable[[], None]:
     def kill() -> None:
         week.kill()
-        if not week.served:
-            week.start().wait(HANG_SECONDS)
+        week.start().wait(HANG_SECONDS)
 
     return kill
 
 
-def _edit(week: Week, *edits: str) -> None:
-    from tests.helpers.nights import EDITS
-
-    write_params(week.folder, *EDITS, *edits)
+def _edit(**retrain: bool) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    content["retrain"] |= retrain
+    Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def table(rows: list[tuple[str, NightRecord]]) -> str:
@@ -191,10 +203,11 @@ def prefect_server(environment: dict[str, str]) -> Iterator[str]:
         found.bind((HOST, 0))
         port = found.getsockname()[1]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    own = environment | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    url = f"http://{HOST}:{port}/api"
+    # Its pages look for the server at the usual port otherwise.
+    own = environment | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_UI_API_URL": url}
     with Path("server.log").open("wb") as log:
         process = subprocess.Popen(command, env=own, stdout=log, stderr=subprocess.STDOUT)
-    url = f"http://{HOST}:{port}/api"
     try:
         end = time.monotonic() + HANG_SECONDS
         while not _answers(url):
@@ -207,19 +220,6 @@ def prefect_server(environment: dict[str, str]) -> Iterator[str]:
         process.wait(60)
 
 
-@contextmanager
-def schedule(week: Week) -> Iterator[None]:
-    """`python -m flows.retrain --interval` for as long as the block runs."""
-    command = [sys.executable, "-m", "flows.retrain", "--interval", f"{week.served:g}"]
-    with Path("nights.log").open("wb") as log:
-        process = subprocess.Popen(command, env=week.environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(120)
-
-
 def _answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=5).status_code == 200
@@ -229,11 +229,13 @@ def _answers(url: str) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--served", type=float, default=0, metavar="SECONDS", help="on a schedule of this interval")
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="a new folder to keep the project in")
+    parser.add_argument(
+        "--first", type=int, default=1, metavar="STEP", help=f"go on with this step of {len(STEPS)} in --folder"
+    )
     given = parser.parse_args()
     if given.folder:
-        main(given.served, given.folder.absolute())
+        main(given.folder.absolute(), given.first)
     else:
         with tempfile.TemporaryDirectory(prefix="bmix-nights-") as temporary:
-            main(given.served, Path(temporary) / "project")
+            main(Path(temporary) / "project")
