@@ -62,8 +62,10 @@ def _draw_results(axes: Axes, nights: Sequence[Night]) -> None:
     for result in dict.fromkeys(night.result for night in nights):
         places = [place for place, night in enumerate(nights) if night.result == result]
         axes.scatter(places, [0] * len(places), s=70, marker=_MARKS.get(result, "D"), c=COLOURS[result], label=result)
+    served = None
     for place, night in enumerate(nights):
-        if night.version is not None and (not place or nights[place - 1].version != night.version):
+        if night.version is not None and night.version != served:
+            served = night.version
             axes.annotate(f"v{night.version}", (place, 0), (0, 9), textcoords="offset points", ha="center", fontsize=9)
     axes.set_ylim(-1, 1.6)
     axes.set_yticks([])
