@@ -19,9 +19,10 @@ from prefect.tasks import Task
 
 from bmix.cli.command import run_alone
 from bmix.cli.options import Edits, Name
-from bmix.pipeline.checks import check_inputs, edited_params
+from bmix.pipeline.checks import check_inputs
 from bmix.pipeline.projects import Project, check_name, open_project
 from bmix.pipeline.repro import PipelineError, reproduce
+from bmix.pipeline.start import run_params
 from bmix.pipeline.table import Measures, read_measures, render
 from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import stage_names
@@ -94,7 +95,7 @@ def pipeline(edits: list[str] | None = None, name: str = "") -> State[None]:
 def run_once(edits: list[str], name: str = "") -> int:
     """Run the flow in this process: 0, or 1 after telling what failed; wrong input is refused before Prefect starts."""
     check_name(name)
-    check_inputs(edited_params(edits)[1])
+    check_inputs(run_params(edits)[1])
     check_server(needed=False)
     with server_errors_told():
         state = pipeline(edits, name, return_state=True)

@@ -21,8 +21,9 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from bmix.cli.command import run_alone
 from bmix.cli.options import Edits
-from bmix.pipeline.checks import check_inputs, edited_params
+from bmix.pipeline.checks import check_inputs
 from bmix.pipeline.projects import HOME
+from bmix.pipeline.start import run_params
 from bmix.support.errors import InputError
 from bmix.support.locks import held
 from flows.night import night, run_once
@@ -102,7 +103,7 @@ def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     InputError for what a run would refuse, for a server that does not answer, and where another process serves the same
     project with the same edits: whichever ended first would pause the schedule of both.
     """
-    check_inputs(edited_params(edits)[1])
+    check_inputs(run_params(edits)[1])
     check_server(needed=True)
     deployment = deployment_name(Path.cwd(), edits)
     # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.

@@ -12,6 +12,7 @@ from bmix.params import Params, apply_edits, parse_params, read_yaml
 from bmix.pipeline.copies import find_copy
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.projects import RUNS
+from bmix.pipeline.start import with_kept_weights
 from bmix.workspace.locked import digest
 from bmix.workspace.pipeline_file import declared
 
@@ -73,7 +74,8 @@ def cells_of(grid: Grid, seeds: Sequence[int | None] | None = None, edits: Seque
 def make_cell(
     content: dict[str, Any], base: Params, row: str, setting: str, seed: int | None, edits: Sequence[str]
 ) -> Cell:
-    """One cell. content, base: of params.yaml, plain and typed."""
+    """One cell. content, base: of params.yaml, plain and typed. A model to start from is kept: `with_kept_weights`."""
     edited = apply_edits(content, expand_presets(list(edits)))
     params = parse_params(edited, " ".join(["params.yaml", *(f"--set {edit}" for edit in edits)]))
+    edited, params = with_kept_weights(edited, params)
     return Cell(row, setting, seed, tuple(edits), params, edited, find_copy(RUNS, base, params))

@@ -17,12 +17,10 @@ def check(edits: Edits = []) -> None:  # noqa: B006
 
     Example: bmix check --set data.source=table data.path=my/labels.csv data.root=my/images
     """
-    from bmix.pipeline.checks import check_inputs, edited_params
-    from bmix.pipeline.start import other_epochs, with_kept_weights
+    from bmix.pipeline.checks import check_inputs
+    from bmix.pipeline.start import other_epochs, run_params
 
-    content, params = edited_params(edits)
-    if edits:
-        params = with_kept_weights(content, params)[1]
+    params = run_params(edits)[1]
     print("\n".join([*check_inputs(params), *other_epochs(params)]))
     print("params and data are fit for use")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bmix.params import Params, parse_params, read_yaml
-from bmix.pipeline.checks import check_inputs, edited_params
-from bmix.pipeline.start import with_kept_weights
+from bmix.pipeline.checks import check_inputs
+from bmix.pipeline.start import run_params
 from bmix.support.errors import InputError
 from bmix.workspace.run_note import RunNote
 
@@ -48,10 +48,7 @@ def open_project(edits: list[str], name: str = "") -> Project:
     project's cache, so that stages with equal inputs are restored, not run. InputError before anything is written.
     """
     check_name(name)
-    content, params = edited_params(edits)
-    if edits:
-        # The weights in params.yaml itself are refused where the pipeline would remove them.
-        content, params = with_kept_weights(content, params)
+    content, params = run_params(edits)
     check_inputs(params)
     base = parse_params(read_yaml(Path("params.yaml")))
     if params.flat() == base.flat() and not name:

@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from bmix.params import Params, parse_params
-from bmix.pipeline.checks import output_around
+from bmix.pipeline.checks import edited_params, output_around
 from bmix.support.files import replaced_folder
 from bmix.workspace.locked import locked_entries, locked_params
 
 KEPT = Path("data/pretrained")
 """Where models are copied to that the pipeline would remove before it reads them."""
 _FILES = ("model.json", "model.safetensors")
+
+
+def run_params(edits: list[str]) -> tuple[dict[str, Any], Params]:
+    """The content of params.yaml with edits applied, plain and typed, as a run with these edits takes them.
+
+    As `edited_params`, but that a model to start from is kept, see `with_kept_weights`. In params.yaml itself one that
+    the pipeline would remove is left as it is, for `check_inputs` to refuse.
+    """
+    content, params = edited_params(edits)
+    return with_kept_weights(content, params) if edits else (content, params)
 
 
 def with_kept_weights(content: dict[str, Any], params: Params) -> tuple[dict[str, Any], Params]:

@@ -169,7 +169,7 @@ def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: 
 
 def test_a_schedule_that_another_process_serves_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("check_inputs", "edited_params", "check_server"):
+    for name in ("check_inputs", "run_params", "check_server"):
         monkeypatch.setattr(retrain, name, lambda *_, **_more: (None, None))
     lock = tmp_path / ".bmix" / f"{deployment_name(tmp_path, [])}.lock"
     with (

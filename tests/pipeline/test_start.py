@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
+from bmix.ablation.compare import plan_runs
 from bmix.models.backbones import build_classifier
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.params import Params, load_params
 from bmix.pipeline.checks import check_inputs, edited_params
-from bmix.pipeline.start import other_epochs, with_kept_weights
+from bmix.pipeline.projects import open_copy, open_project
+from bmix.pipeline.start import other_epochs, run_params, with_kept_weights
 from bmix.support.errors import InputError
+from tests.helpers.projects import make_project
 from tests.helpers.tiny import write_params
 
 
@@ -48,6 +51,25 @@ def test_other_weights_stay_as_they_are() -> None:
         content, params = edited_params([f"model.weights={weights}"])
         assert with_kept_weights(content, params) == (content, params)
     assert not Path("data/pretrained").exists()
+
+
+@pytest.mark.parametrize("weights", ["models/final", "mine/final", ".bmix/runs/before/models/final"])
+def test_every_run_in_a_copy_finds_the_model_to_start_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    monkeypatch.chdir(make_project(tmp_path / "project"))
+    save_model(weights)
+    edits = [f"model.weights={weights}"]
+    work = plan_runs(["bce", "balancemix"], [0], edits)
+    copies = [open_copy(cell.folder, cell.params, cell.content) for cell in work.cells]
+    for copy in [*copies, open_project(edits)]:
+        start = copy.folder / load_params(copy.folder / "params.yaml").model.weights
+        assert (start / "model.safetensors").read_bytes() == Path(weights, "model.safetensors").read_bytes()
+        monkeypatch.chdir(copy.folder)
+        check_inputs(load_params())
+        monkeypatch.chdir(tmp_path / "project")
+    assert plan_runs(["bce"], [0], edits).cells[0].folder == work.cells[0].folder
+    check_inputs(run_params(edits)[1])
 
 
 def test_in_params_yaml_itself_it_is_refused_with_the_command_that_does_it() -> None:
