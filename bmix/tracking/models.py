@@ -38,6 +38,7 @@ def log_model(client: MlflowClient, experiment: Experiment, run_id: str, model: 
         if str(each.status) != "READY":
             client.delete_logged_model(each.model_id)
     model_id = ready[0].model_id if ready else _log(client, experiment, run_id, model, digest)
+    _name_as_output(client, run_id, model_id)
     if registered_name():
         register(client, registered_name(), model_id, run_id, digest)
 
@@ -64,8 +65,6 @@ def register(client: MlflowClient, name: str, model_id: str, run_id: str, digest
 
 
 def _log(client: MlflowClient, experiment: Experiment, run_id: str, model: Path, digest: str) -> str:
-    from mlflow.entities import LoggedModelOutput
-
     from bmix.tracking.packaged import package
 
     logged = client.create_logged_model(experiment.id, NAME, run_id, tags={DIGEST_TAG: digest}, model_type="pyfunc")
@@ -73,5 +72,14 @@ def _log(client: MlflowClient, experiment: Experiment, run_id: str, model: Path,
         package(model, Path(folder) / NAME, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(Path(folder) / NAME))
     client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
     return str(logged.model_id)
+
+
+def _name_as_output(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Have the run name the model as its output, which an interrupted call may have left undone."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    named = [each.model_id for each in outputs.model_outputs] if outputs else []
+    if model_id not in named:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])

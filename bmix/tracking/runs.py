@@ -15,6 +15,7 @@ from bmix.tracking.destination import Destination
 from bmix.tracking.moved import RUNS, is_elsewhere, mend_locations
 from bmix.tracking.reach import UnusableError, only_one
 from bmix.tracking.record import DatasetUse, Point
+from bmix.tracking.view import view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,7 +82,7 @@ def _find_or_create(client: MlflowClient, name: str, place: str | None) -> Any:
         return found
     try:
         # Without this tag the page asks whether the experiment is about models or about language agents.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {"mlflow.experimentKind": "custom_model_development", **view_tag()}
         return client.get_experiment(client.create_experiment(name, artifact_location=place, tags=tags))
     except MlflowException:
         # Another process may have been faster.

@@ -37,6 +37,10 @@ def save_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def failing(*_: object) -> None:
+    raise OSError("the server is gone")
+
+
 def logged() -> list:
     (experiment,) = {run.info.experiment_id for run in all_runs()}
     return list(client().search_logged_models([experiment]))
@@ -56,6 +60,17 @@ def test_publish_logs_the_model_once_and_again_when_it_is_another(
     Path(".bmix/published.json").unlink()
     publish.main()
     assert [each.model_id for each in logged()] == [first.model_id]
+
+    # Cut off between the model and the line that makes it an output of the run.
+    client().delete_logged_model(first.model_id)
+    Path(".bmix/published.json").unlink()
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr("bmix.tracking.models._name_as_output", failing)
+        publish.main()
+    assert not Path(".bmix/published.json").exists()
+    publish.main()
+    (first,) = logged()
+    assert first.model_id in [each.model_id for each in parents()[0].outputs.model_outputs]
 
     monkeypatch.setenv("BMIX_REGISTER_MODEL", "labels of o'scenes")
     for _ in range(2):
