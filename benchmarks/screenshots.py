@@ -77,8 +77,13 @@ def take_record(database: Path, folder: Path = IMAGES) -> list[Path]:
         page.get_by_role("button", name="Toggle sidebar").click()
         page.get_by_text("mAP/all").first.wait_for()
         written = [_shot(page, folder / "mlflow-runs.png")]
-        page = _page(browser, 1100, 2200, f"{address}/#/compare-runs?{compared}")
+        page = _page(browser, 1000, 1400, f"{address}/#/compare-runs?{compared}")
+        page.get_by_role("button", name="Toggle sidebar").click()
         page.get_by_text("Show diff only").last.wait_for()
+        # Of the params and of the metrics.
+        for switch in page.get_by_role("switch").all()[:2]:
+            switch.click()
+        page.get_by_text("Visualizations").scroll_into_view_if_needed()
         written.append(_shot(page, folder / "mlflow-compare.png"))
     return written
 
@@ -153,9 +158,8 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _shot(page: Page, path: Path) -> Path:
-    page.wait_for_load_state("networkidle")
-    # Plots are drawn after the last answer.
-    page.wait_for_timeout(3000)
+    # Plots and cells are drawn after what was waited for; the page asks for news without end.
+    page.wait_for_timeout(10_000)
     return _save(page.screenshot(), path)
 
 

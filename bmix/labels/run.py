@@ -34,8 +34,16 @@ class LabelledRun:
 
     @classmethod
     def open(cls, folder: Path = Path()) -> LabelledRun:
-        """Read a run; InputError for what is missing or damaged."""
+        """Read a run; InputError if it was never made, and for what is missing or damaged."""
         params = load_params(folder / "params.yaml")
+        prepared = folder / "data/prepared/manifest.parquet"
+        if not prepared.is_file():
+            raise InputError(
+                str(prepared),
+                "no such file: there is no run here yet",
+                "a run whose data are prepared",
+                "run the pipeline first: bmix repro; or name a run that bmix runs lists: --run NAME",
+            )
         manifest = read_manifest(folder / "data/prepared")
         _, given_NK, true_NK = read_labels(folder / "data/noisy", manifest)
         return cls(folder, params, manifest, given_NK, true_NK)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bmix.params import Params
-from bmix.pipeline.checks import check_inputs, edited_params
+from bmix.pipeline.checks import check_inputs
 from bmix.pipeline.projects import HOME, RUNS, Project
 from bmix.pipeline.repro import PipelineError
-from bmix.pipeline.start import with_kept_weights
+from bmix.pipeline.start import run_params
 from bmix.retraining import history
 from bmix.retraining.committed import BRANCH, check_git, commit_version
 from bmix.retraining.findings import Finding, reason, refused
@@ -109,9 +109,7 @@ def _finish(record: NightRecord, started: float) -> None:
 
 
 def _work(edits: list[str], tools: Tools, record: NightRecord) -> None:
-    content, params = edited_params(edits)
-    if edits:
-        content, params = with_kept_weights(content, params)
+    content, params = run_params(edits)
     inputs, decided = look_at_inputs(params), last_decision()
     if decided and (decided.inputs.files, decided.inputs.settings) == (inputs.files, inputs.settings):
         record.result, record.reason = history.NOTHING_NEW, decided.told

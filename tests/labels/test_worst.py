@@ -100,3 +100,10 @@ def test_what_is_not_there_is_told(run: LabelledRun) -> None:
     quality.unlink()
     with pytest.raises(InputError, match="bmix repro"):
         read_scored(run)
+
+
+def test_where_no_run_was_made_it_says_how_to_make_one(run: LabelledRun) -> None:
+    Path("data/prepared/manifest.parquet").unlink()
+    with pytest.raises(InputError, match="there is no run here yet") as caught:
+        LabelledRun.open(find_run(""))
+    assert "bmix repro; or name a run that bmix runs lists: --run NAME" in caught.value.remedy
