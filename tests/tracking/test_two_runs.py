@@ -26,7 +26,7 @@ def write_verdicts(rows: list[tuple[str, str, int, str, int]]) -> None:
 
 
 @pytest.mark.pipeline
-def test_labels_that_two_runs_see_differently(recorded: Path) -> None:
+def test_labels_that_two_runs_see_differently(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alike = [("000", "ant", 1, "clean", 1), ("001", "bee", 1, "relabelled", 0)]
     write_verdicts([*alike, ("002", "ant", 1, "clean", 1), ("003", "bee", 0, "relabelled", 1)])
     publish.main()
@@ -37,7 +37,12 @@ def test_labels_that_two_runs_see_differently(recorded: Path) -> None:
     publish.main()
     (second,) = [run for run in parents() if run.info.run_id != first.info.run_id]
     found: dict[str, Any] = {"FIRST": first.info.run_id, "SECOND": second.info.run_id}
-    exec(compile(LINES.replace("sqlite:///mlflow.db", destination().uri), "docs/tracking.md", "exec"), found)
+    # What the lines set would last for every test after this one.
+    import mlflow
+
+    monkeypatch.setattr(mlflow, "set_tracking_uri", lambda _: monkeypatch.setenv("MLFLOW_TRACKING_URI", uri))
+    uri = destination().uri
+    exec(compile(LINES, "docs/tracking.md", "exec"), found)
     assert found["changed"].index.tolist() == [("002", "ant"), ("003", "bee")]
     assert found["judged_otherwise"].index.tolist() == [("002", "ant"), ("003", "bee"), ("004", "ant")]
     row = found["changed"].loc[("003", "bee")]
