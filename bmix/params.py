@@ -151,6 +151,9 @@ class ModelParams(Section):
     hidden: int = Field(ge=0, le=65_536, description="of mlp: width of the hidden layer; 0: of its input, 64 to 1024")
     norm: Literal["batch", "none"] = Field(description="of mlp: the norm of the hidden layer")
     dropout: float = Field(ge=0, lt=1, description="of mlp: share of the hidden layer dropped in training")
+    prototypes: int = Field(ge=1, le=1000, description="of affinity: prototypes of a class")
+    sigma: float = Field(gt=0, description="of affinity: squared distance at which it has fallen to 1/e")
+    diversity: float = Field(ge=0, description="of affinity: weight of the regulariser that spaces prototypes evenly")
     weights: Place = Field(
         description="none, imagenet (torchvision's, downloaded), a weights file, or the folder of a model"
     )

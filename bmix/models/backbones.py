@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bmix.models.body import Body, Normalisation
-from bmix.models.heads import HeadSettings, PooledHead, Standardise
+from bmix.models.heads import AffinityHead, HeadSettings, PooledHead, Standardise
 from bmix.models.networks import FeatureNetwork, ImageNetwork
 from bmix.models.query_decoder import QueryDecoder
 from bmix.models.registry import backbone_traits, check_fit, head_traits
@@ -46,8 +46,9 @@ def build_classifier(
     The backbone `identity` takes features (B, feature_count) float instead; their scaling is the trainer's to set, by
     `network.standardise.fit(mean_D, deviation_D)`. `timm/NAME` is any model of timm, which must take images of
     `image_size` where that is given.
-    The head `linear` is global pooling and one linear layer, `mlp` has a hidden layer between them, and `decoder` has
-    `head_settings.queries` queries (0: one per class), at most one per class.
+    The head `linear` is global pooling and one linear layer, `mlp` has a hidden layer between them, `affinity` class
+    prototypes in place of the linear layer, and `decoder` has `head_settings.queries` queries (0: one per class), at
+    most one per class.
     `weights` is `none`, `imagenet` (torchvision's or timm's, downloaded at the first use) or the path of a safetensors
     or torch file, whose last layer may be absent or of another size: it is then drawn again; or the folder of a model,
     whose last layer is drawn again too unless its classes are `classes`, where these are given. What is drawn depends
@@ -88,13 +89,12 @@ def _feature_network(head: str, class_count: int, feature_count: int | None, set
         raise InputError(
             "feature_count", f"is {feature_count}", "the number of features per row, at least 1", "give it"
         )
-    pooled = PooledHead(feature_count, class_count, hidden=head == "mlp", settings=settings)
-    return FeatureNetwork(Standardise(feature_count), pooled)
+    return FeatureNetwork(Standardise(feature_count), _row_head(head, feature_count, class_count, settings))
 
 
 def _image_network(body: Body, head: str, class_count: int, settings: HeadSettings) -> ImageNetwork:
     if not head_traits(head).uses_queries:
-        pooled = PooledHead(body.channels, class_count, hidden=head == "mlp", maximum=body.maximum, settings=settings)
+        pooled = _row_head(head, body.channels, class_count, settings, body.maximum)
         return ImageNetwork(body.network, pooled, body.classifiers, body.layout)
     queries = settings.queries
     if not 0 <= queries <= class_count:
@@ -106,3 +106,11 @@ def _image_network(body: Body, head: str, class_count: int, settings: HeadSettin
         )
     decoder = QueryDecoder(body.channels, class_count, queries or class_count)
     return ImageNetwork(body.network, decoder, body.classifiers, body.layout)
+
+
+def _row_head(
+    head: str, channels: int, class_count: int, settings: HeadSettings, maximum: bool = False
+) -> PooledHead | AffinityHead:
+    if head == "affinity":
+        return AffinityHead(channels, class_count, settings, maximum)
+    return PooledHead(channels, class_count, hidden=head == "mlp", maximum=maximum, settings=settings)

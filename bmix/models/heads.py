@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bmix.models.affinity import Affinity, diversity
 from bmix.randomness import uniforms
 
 SMALLEST_HIDDEN, LARGEST_HIDDEN = 64, 1024
@@ -20,13 +21,17 @@ class HeadSettings:
 
     queries: of decoder, 0: one per class. hidden: of mlp, the width of its hidden layer, 0: that of its input, within
     64 and 1024. norm: of mlp, `batch` or `none`, the norm of the hidden layer. dropout: of mlp, the share of the hidden
-    layer that is dropped in training, in [0, 1).
+    layer that is dropped in training, in [0, 1). prototypes, sigma, diversity: of affinity, m, σ and the weight of the
+    regulariser R; its hidden layer is mlp's where `hidden` is above 0.
     """
 
     queries: int = 0
     hidden: int = 0
     norm: str = "batch"
     dropout: float = 0.0
+    prototypes: int = 5
+    sigma: float = 10.0
+    diversity: float = 1.0
 
 
 class KeyedDropout(nn.Module):
@@ -82,21 +87,56 @@ class PooledHead(nn.Module):
     ) -> None:
         super().__init__()
         self.maximum = maximum
-        self.hidden: nn.Module = nn.Identity()
-        if hidden:
-            settings = settings or HeadSettings()
-            width = settings.hidden or min(LARGEST_HIDDEN, max(SMALLEST_HIDDEN, channels))
-            normed = settings.norm == "batch"
-            layers = [nn.Linear(channels, width, bias=not normed), *([RowNorm(width)] if normed else []), nn.ReLU()]
-            self.hidden = nn.Sequential(*layers, *([KeyedDropout(settings.dropout)] if settings.dropout else []))
-            channels = width
-        self.linear = nn.Linear(channels, class_count)
+        self.hidden, width = hidden_layer(channels, settings or HeadSettings()) if hidden else no_layer(channels)
+        self.linear = nn.Linear(width, class_count)
 
     def forward(self, features_B: Tensor) -> Tensor:
         """Features (B, C) or (B, C, H, W) to logits (B, K)."""
-        if features_B.ndim == 4:
-            features_B = features_B.amax(dim=(2, 3)) if self.maximum else features_B.mean(dim=(2, 3))
-        return self.linear(self.hidden(features_B))
+        return self.linear(self.hidden(pooled(features_B, self.maximum)))
+
+
+class AffinityHead(nn.Module):
+    """Global pooling where there are places, a hidden layer where `settings.hidden` is above 0, then class prototypes.
+
+    (B, C) or (B, C, H, W) float to log-odds (B, class_count), whose sigmoid is the affinity.
+    """
+
+    class_tensors = ("affinity.prototypes",)
+    """The tensors whose shape depends on the number of classes."""
+
+    def __init__(self, channels: int, class_count: int, settings: HeadSettings, maximum: bool = False) -> None:
+        super().__init__()
+        self.maximum, self.weight = maximum, settings.diversity
+        self.hidden, width = hidden_layer(channels, settings) if settings.hidden else no_layer(channels)
+        self.affinity = Affinity(width, class_count, settings.prototypes, settings.sigma)
+
+    def forward(self, features_B: Tensor) -> Tensor:
+        """Features (B, C) or (B, C, H, W) to log-odds (B, K)."""
+        return self.affinity(self.hidden(pooled(features_B, self.maximum)))
+
+    def penalty(self) -> Tensor:
+        """What is added to the loss of every step, a scalar: R, weighted."""
+        return self.weight * diversity(self.affinity.prototypes)
+
+
+def pooled(features_B: Tensor, maximum: bool) -> Tensor:
+    """A map of features (B, C, H, W) to (B, C), by the mean or the maximum over all places; (B, C) as it is."""
+    if features_B.ndim == 2:
+        return features_B
+    return features_B.amax(dim=(2, 3)) if maximum else features_B.mean(dim=(2, 3))
+
+
+def hidden_layer(channels: int, settings: HeadSettings) -> tuple[nn.Module, int]:
+    """A hidden layer for rows (B, channels), and its width."""
+    width = settings.hidden or min(LARGEST_HIDDEN, max(SMALLEST_HIDDEN, channels))
+    normed = settings.norm == "batch"
+    layers = [nn.Linear(channels, width, bias=not normed), *([RowNorm(width)] if normed else []), nn.ReLU()]
+    return nn.Sequential(*layers, *([KeyedDropout(settings.dropout)] if settings.dropout else [])), width
+
+
+def no_layer(channels: int) -> tuple[nn.Module, int]:
+    """No hidden layer, and the width that rows (B, channels) keep."""
+    return nn.Identity(), channels
 
 
 class Standardise(nn.Module):

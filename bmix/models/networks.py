@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bmix.models.heads import PooledHead, Standardise
+from bmix.models.heads import AffinityHead, PooledHead, Standardise
 from bmix.models.query_decoder import QueryDecoder
 
 
@@ -19,7 +19,7 @@ class ImageNetwork(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        head: PooledHead | QueryDecoder,
+        head: PooledHead | AffinityHead | QueryDecoder,
         classifiers: tuple[str, ...] = ("fc",),
         layout: nn.Module | None = None,
     ) -> None:
@@ -44,7 +44,7 @@ class FeatureNetwork(nn.Module):
 
     classifiers: tuple[str, ...] = ()
 
-    def __init__(self, standardise: Standardise, head: PooledHead) -> None:
+    def __init__(self, standardise: Standardise, head: PooledHead | AffinityHead) -> None:
         super().__init__()
         self.standardise = standardise
         self.head = head

@@ -59,6 +59,7 @@ HEADS: dict[str, HeadTraits] = {
     "linear": HeadTraits(),
     "mlp": HeadTraits(),
     "decoder": HeadTraits(needs_places=True, uses_queries=True),
+    "affinity": HeadTraits(),
 }
 """Every head under the name that `model.head` gives it."""
 

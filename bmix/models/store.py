@@ -30,7 +30,7 @@ Picture = Image.Image | str | Path
 BATCH = 64
 """Pictures that a prediction passes through the network at once."""
 
-ADDED = ("hidden", "norm", "dropout", "members")
+ADDED = ("hidden", "norm", "dropout", "prototypes", "sigma", "diversity", "members")
 """Keys of model.json that models written before these settings lack."""
 
 
@@ -39,8 +39,7 @@ class ClassifierSpec:
     """How a trained network is rebuilt and fed; the content of model.json.
 
     `features`: how many the backbone identity takes, which has no use for the image size, the mean and the deviation;
-    None for the other backbones. `queries`, `hidden`, `norm`, `dropout`: see HeadSettings. `members`: how many networks
-    predict as one.
+    None for the other backbones. `members`: how many networks predict as one. The others: see HeadSettings.
     """
 
     backbone: str
@@ -55,6 +54,9 @@ class ClassifierSpec:
     norm: str = "batch"
     dropout: float = 0.0
     members: int = 1
+    prototypes: int = 5
+    sigma: float = 10.0
+    diversity: float = 1.0
 
     @classmethod
     def of(
@@ -77,7 +79,7 @@ class ClassifierSpec:
     @property
     def head_settings(self) -> HeadSettings:
         """The head's settings."""
-        return HeadSettings(self.queries, self.hidden, self.norm, self.dropout)
+        return HeadSettings(**{field.name: getattr(self, field.name) for field in fields(HeadSettings)})
 
     def content(self) -> dict[str, Any]:
         """The content of model.json; what was added to it since the first models is left out at its default."""
@@ -254,6 +256,9 @@ def _read_spec(path: Path) -> ClassifierSpec:
         "hidden": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
         "norm": ("batch or none", lambda value: value in ("batch", "none")),
         "dropout": ("a number from 0 to below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
+        "prototypes": ("a whole number from 1 to 1000", lambda value: type(value) is int and 1 <= value <= 1000),
+        "sigma": ("a number above 0", lambda value: type(value) in (int, float) and 0 < value < math.inf),
+        "diversity": ("a number of at least 0", lambda value: type(value) in (int, float) and 0 <= value < math.inf),
         "members": ("a whole number from 1 to 100", lambda value: type(value) is int and 1 <= value <= 100),
         "features": (
             "a whole number of at least 1 for the backbone identity, null for the others",

