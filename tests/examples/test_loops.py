@@ -7,6 +7,7 @@ import runpy
 from typing import Any
 
 import pytest
+import torch
 
 import bmix.torchvision_import  # noqa: F401 - before timm imports torchvision
 from tests.helpers.tiny import REPOSITORY
@@ -16,9 +17,14 @@ NEEDS = {"plain_pytorch": "torch", "with_timm": "timm", "with_lightning": "pytor
 
 
 def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the file defines, by name, after it ran as a program does."""
+    """What the file defines, by name, after it ran as a program does; on one thread, as other tests run beside it."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

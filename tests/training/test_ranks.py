@@ -252,6 +252,7 @@ def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_th
 
 
 @pytest.mark.pipeline
+@pytest.mark.exhaustive
 @pytest.mark.xdist_group("two processes")
 @in_proc
 def test_two_machines_train_as_one_and_go_on_after_one_was_lost(two_processes: Path, tmp_path: Path) -> None:
