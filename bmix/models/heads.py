@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -32,6 +32,11 @@ class HeadSettings:
     prototypes: int = 5
     sigma: float = 10.0
     diversity: float = 1.0
+
+    @classmethod
+    def of(cls, holder: object) -> HeadSettings:
+        """Those of anything that holds each of them as an attribute of the same name."""
+        return cls(**{field.name: getattr(holder, field.name) for field in fields(cls)})
 
 
 class KeyedDropout(nn.Module):

@@ -79,7 +79,7 @@ class ClassifierSpec:
     @property
     def head_settings(self) -> HeadSettings:
         """The head's settings."""
-        return HeadSettings(**{field.name: getattr(self, field.name) for field in fields(HeadSettings)})
+        return HeadSettings.of(self)
 
     def content(self) -> dict[str, Any]:
         """The content of model.json; what was added to it since the first models is left out at its default."""

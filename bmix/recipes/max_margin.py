@@ -42,7 +42,8 @@ def max_margin_loss(affinity_BK: Tensor, targets_BK: Tensor, margin: float) -> T
     part. Of an image without a present class, d_p is 1: Σ_n max(0, λ + d_n - 1). Returns a scalar; memory grows with
     B · K².
     """
-    present_BK, absent_BK = targets_BK.to(affinity_BK), 1 - targets_BK.to(affinity_BK)
+    present_BK = targets_BK.to(affinity_BK)
+    absent_BK = 1 - present_BK
     violated_BPN = (margin + affinity_BK[:, None, :] - affinity_BK[:, :, None]).clamp(min=0)
     weight_BPN = present_BK[:, :, None] * absent_BK[:, None, :]
     itself_KK = torch.eye(affinity_BK.shape[1], dtype=torch.bool, device=affinity_BK.device)

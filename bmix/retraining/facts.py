@@ -60,7 +60,7 @@ def data_facts(manifest: Manifest, notes: Mapping[str, str], estimate: Mapping[s
         duplicates=float(known.duplicated().mean()) if len(known) else 0.0,
         membership=_digest(frame["id"] + "\0" + frame["digest"] + "\0" + frame["split"]),
         labels=_digest(frame["id"] + "\0" + _told(frame["labels"]) + "\0" + _told(frame["ignore"])),
-        wrong=_wrong(estimate),
+        wrong=wrong_share(estimate),
     )
 
 
@@ -133,7 +133,8 @@ def _unreadable(notes: Mapping[str, str]) -> float:
     return int(found["count"]) / int(found["total"]) if found else 0.0
 
 
-def _wrong(estimate: Mapping[str, Any] | None) -> float | None:
+def wrong_share(estimate: Mapping[str, Any] | None) -> float | None:
+    """The share of the given training positives that noise_estimate.json holds for wrong; None if none was judged."""
     train = (estimate or {}).get("splits", {}).get("train")
     return float(train["wrong_share"]) if train and train["judged_classes"] else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bmix.params import parse_params, read_yaml
 from bmix.pipeline.projects import Project
 from bmix.retraining.bootstrap import Difference
 from bmix.retraining.data_gate import NONE, judge_data, judge_noise
-from bmix.retraining.facts import DataFacts, NoiseOfNew, data_changes, data_facts, noise_of_new
+from bmix.retraining.facts import DataFacts, NoiseOfNew, data_changes, data_facts, noise_of_new, wrong_share
 from bmix.retraining.findings import Finding
 from bmix.retraining.model_gate import judge_model
 from bmix.retraining.versions import Version
@@ -40,10 +41,9 @@ class Judges:
         """The facts of the data that the stage prepare has written."""
         prepared = self._project.folder / "data" / "prepared"
         self._manifest = read_manifest(prepared)
-        self._notes = read_json(prepared / "facts.json")["notes"]
         before = read_manifest(self._champion.data).frame if self._champion else None
         self._changes = None if before is None else data_changes(before, self._manifest.frame)
-        self.facts = data_facts(self._manifest, self._notes)
+        self.facts = data_facts(self._manifest, read_json(prepared / "facts.json")["notes"])
         return self.facts
 
     def data(self) -> list[Finding]:
@@ -53,7 +53,7 @@ class Judges:
     def read_noise(self) -> None:
         """Take in what the stage audit has estimated, if it judged anything."""
         audit = self._project.folder / "data" / "audit"
-        self.facts = data_facts(self._manifest, self._notes, read_json(audit / ESTIMATE_FILE))
+        self.facts = replace(self.facts, wrong=wrong_share(read_json(audit / ESTIMATE_FILE)))
         if self.facts.wrong is not None and self._changes is not None:
             import pandas as pd
 

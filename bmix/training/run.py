@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,7 @@ def _build_network(
     feature_count = images.features if isinstance(images, FeatureStore) else None
     check_fit(model.backbone, model.head, model.weights, holds_features=feature_count is not None)
     size = params.data.image_size
-    settings = HeadSettings(**{field.name: getattr(model, field.name) for field in fields(HeadSettings)})
+    settings = HeadSettings.of(model)
     spec = ClassifierSpec.of(model.backbone, model.head, size, classes, settings, feature_count, members)
 
     def build(seed: int, weights: str) -> Network:
