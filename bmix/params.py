@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from bmix.method.settings import LARGEST_ALPHA, LARGEST_SHARPNESS
-from bmix.models.registry import BACKBONES, HEADS, is_backbone
+from bmix.models.registry import BACKBONES, HEADS, SINGLE_LABEL, TASKS, is_backbone
 from bmix.noise.kinds import KINDS
 from bmix.recipes import RECIPES
 from bmix.sources.registry import SOURCES
@@ -141,8 +141,12 @@ class AuditParams(Section):
 
 
 class ModelParams(Section):
-    """The network."""
+    """The network, and what it is asked."""
 
+    task: Annotated[str, one_of(TASKS)] = Field(
+        description="multi-label: any number of classes an image, each by a sigmoid; single-label: exactly one, by a "
+        "softmax over all"
+    )
     backbone: Annotated[str, one_of([*BACKBONES, "timm/NAME"], is_backbone)] = Field(
         description="small learns 40-pixel scenes from scratch; identity: features as they are; timm/NAME: any of timm",
     )
@@ -287,6 +291,11 @@ class Params(Section):
     )
     evaluate: EvaluateParams
     retrain: RetrainParams
+
+    @property
+    def single_label(self) -> bool:
+        """Whether every image has exactly one class."""
+        return self.model.task == SINGLE_LABEL
 
     @property
     def image_root(self) -> Path:

@@ -95,18 +95,18 @@ def measure(params: Params, manifest: Manifest, classifier: Classifier) -> Evalu
         record=record,
         thresholds=group_cuts(positives_K, params.evaluate.many, params.evaluate.medium),
         curve_points=params.evaluate.curve_points,
+        single_label=params.single_label,
     )
-    return replace(evaluation, calibration=calibrate(predictions, measured, params.evaluate.precision))
+    return replace(evaluation, calibration=calibrate(params, predictions, measured))
 
 
-def calibrate(
-    predictions: dict[str, SplitPrediction], measured: list[str], precision: float
-) -> FittedCalibration | None:
+def calibrate(params: Params, predictions: dict[str, SplitPrediction], measured: list[str]) -> FittedCalibration | None:
     """Temperature and thresholds by the held-out split; None if no image is in it."""
     logits = {split: (predicted.logits, predicted.labels) for split, predicted in predictions.items()}
     if HELD_OUT not in logits:
         return None
-    return fit_calibration(logits[HELD_OUT], {split: logits[split] for split in measured}, precision, HELD_OUT)
+    further = {split: logits[split] for split in measured}
+    return fit_calibration(logits[HELD_OUT], further, params.evaluate.precision, HELD_OUT, params.single_label)
 
 
 def audit_of(evaluation: Evaluation) -> LabelQuality | None:

@@ -13,6 +13,7 @@ from bmix.audit.folds import stratified_folds
 from bmix.data.manifest import Manifest
 from bmix.data.stores import FeatureStore, open_store
 from bmix.models.frozen import features_of
+from bmix.models.registry import MULTI_LABEL
 from bmix.randomness import numpy_generator
 from bmix.training.passes import VIEWS_AT_ONCE
 from bmix.training.run import advance, build_trainer
@@ -56,7 +57,9 @@ def learnt_features(
     train, val = (frame[frame["split"] == split] for split in ("train", "val"))
     part = Manifest(pd.concat([train[half_N == own], val], ignore_index=True), manifest.classes)
     update = SCHEDULE | {"epochs": params.audit.epochs, "seed": params.audit.seed}
-    settings = params.model_copy(update={"training": params.training.model_copy(update=update)})
+    # Whatever the task, the audit judges label by label.
+    model = params.model.model_copy(update={"task": MULTI_LABEL})
+    settings = params.model_copy(update={"training": params.training.model_copy(update=update), "model": model})
     trainer = build_trainer(settings, part, given_NK[half_N == own])
     print(f"network {own + 1} of 2, on {int((half_N == own).sum())} images", flush=True)
     advance(trainer, params.audit.epochs)

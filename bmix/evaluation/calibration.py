@@ -5,13 +5,14 @@ Labels are int8 (N, K) of 0 and 1, with -1 for cells that are neither; these cou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, log_softmax, softmax
 
 from bmix.evaluation.results import rounded
 from bmix.models.calibration import UNFITTED, Calibration
@@ -26,9 +27,9 @@ COLDEST, HOTTEST = 0.05, 20.0
 class SplitCalibration:
     """How well probabilities hold on one split, before the temperature and after it.
 
-    nll: mean binary cross-entropy. ece_K: expected calibration error per class, NaN for a class without a known cell.
-    bins: a row per `state` (before, after) and bin with a cell, over all classes: `probability` (mean), `share` (of the
-    cells that are present), `cells`.
+    nll: mean binary cross-entropy; of single-label images the mean cross-entropy. ece_K: expected calibration error per
+    class, NaN for a class without a known cell. bins: a row per `state` (before, after) and bin with a cell, over all
+    classes: `probability` (mean), `share` (of the cells that are present), `cells`.
     """
 
     nll: tuple[float, float]
@@ -58,19 +59,28 @@ class FittedCalibration:
         return Calibration(self.temperature, tuple(self.thresholds["threshold"].tolist()), self.split)
 
 
-def fit_temperature(logits_NK: np.ndarray, labels_NK: np.ndarray) -> float:
+def fit_temperature(logits_NK: np.ndarray, labels_NK: np.ndarray, single_label: bool = False) -> float:
     """The T > 0 for which sigmoid(logit / T) has the least binary cross-entropy, one for all classes.
 
+    single_label: softmax(logits / T) has the least cross-entropy instead, and every cell counts as known.
     The loss is convex in 1 / T, so that its slope, the mean of (sigmoid(logit / T) - label) * logit, has one root at
-    most. T is at least COLDEST and at most HOTTEST; 1 if no cell is known or all known logits are 0.
+    most; that of softmax differs in nothing else. T is at least COLDEST and at most HOTTEST; 1 if no cell is known or
+    all known logits are 0.
     """
+    if single_label:
+        return _root(lambda inverse: softmax(inverse * logits_NK.astype(np.float64), axis=1), logits_NK, labels_NK == 1)
     known_NK = labels_NK >= 0
     logits, labels = logits_NK[known_NK].astype(np.float64), labels_NK[known_NK].astype(np.float64)
+    return _root(lambda inverse: expit(inverse * logits), logits, labels)
+
+
+def _root(probability: Callable[[float], np.ndarray], logits: np.ndarray, labels: np.ndarray) -> float:
+    """The T for which the slope of the loss is 0; arrays of one shape, probability: by 1 / T."""
     if not np.any(logits):
         return 1.0
 
     def slope(inverse: float) -> float:
-        return float(np.mean((expit(inverse * logits) - labels) * logits))
+        return float(np.mean((probability(inverse) - labels) * logits))
 
     if slope(1 / HOTTEST) >= 0:
         return HOTTEST
@@ -79,9 +89,10 @@ def fit_temperature(logits_NK: np.ndarray, labels_NK: np.ndarray) -> float:
     return 1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12))
 
 
-def calibrated(logits_NK: np.ndarray, temperature: float) -> np.ndarray:
-    """sigmoid(logit / temperature), float64."""
-    return expit(np.asarray(logits_NK, np.float64) / temperature)
+def calibrated(logits_NK: np.ndarray, temperature: float, single_label: bool = False) -> np.ndarray:
+    """sigmoid(logit / temperature), or the softmax of each row, float64."""
+    scaled_NK = np.asarray(logits_NK, np.float64) / temperature
+    return softmax(scaled_NK, axis=1) if single_label else expit(scaled_NK)
 
 
 def reliability(probabilities_NK: np.ndarray, labels_NK: np.ndarray, bins: int = BINS) -> pd.DataFrame:
@@ -137,17 +148,23 @@ def _tune(scores: np.ndarray, present: np.ndarray, asked: float) -> tuple[float,
     return float(threshold), positives, float(precision[best]), float(recall[best]), float(f1[best])
 
 
-def measure_split(logits_NK: np.ndarray, labels_NK: np.ndarray, temperature: float) -> SplitCalibration:
+def measure_split(
+    logits_NK: np.ndarray, labels_NK: np.ndarray, temperature: float, single_label: bool = False
+) -> SplitCalibration:
     """How well the probabilities of one split hold, before the temperature and after it."""
     nll, ece, by_class, bins = [], [], [], []
     known_NK = labels_NK >= 0
     signed = np.where(labels_NK == 1, logits_NK, -logits_NK.astype(np.float64))[known_NK]
     for state, applied in (("before", 1.0), ("after", temperature)):
-        probabilities_NK = calibrated(logits_NK, applied)
+        probabilities_NK = calibrated(logits_NK, applied, single_label)
         table = reliability(probabilities_NK, labels_NK)
         columns = range(labels_NK.shape[1])
         single = [reliability(probabilities_NK[:, [k]], labels_NK[:, [k]]) for k in columns]
-        nll.append(float(np.logaddexp(0, -signed / applied).mean()) if len(signed) else float("nan"))
+        if single_label:
+            losses = -log_softmax(logits_NK.astype(np.float64) / applied, axis=1)[labels_NK == 1]
+        else:
+            losses = np.logaddexp(0, -signed / applied)
+        nll.append(float(losses.mean()) if len(losses) else float("nan"))
         ece.append(calibration_error(table))
         by_class.append(np.array([calibration_error(own) for own in single]))
         bins.append(table.assign(state=state))
@@ -160,15 +177,19 @@ def fit_calibration(
     further: dict[str, tuple[np.ndarray, np.ndarray]],
     precision: float = 0.0,
     split: str = "val",
+    single_label: bool = False,
 ) -> FittedCalibration:
     """Fit temperature and thresholds to the logits and labels of `held_out`, and measure both there and on `further`.
 
-    further: logits (N, K) and labels by split. precision: as of `tune_thresholds`.
+    further: logits (N, K) and labels by split. precision: as of `tune_thresholds`. single_label: every row has exactly
+    one 1, and probabilities are a softmax.
     """
     logits_NK, labels_NK = held_out
-    temperature = fit_temperature(logits_NK, labels_NK)
-    thresholds = tune_thresholds(calibrated(logits_NK, temperature), labels_NK, precision)
-    measured = {name: measure_split(*given, temperature) for name, given in {**further, split: held_out}.items()}
+    temperature = fit_temperature(logits_NK, labels_NK, single_label)
+    thresholds = tune_thresholds(calibrated(logits_NK, temperature, single_label), labels_NK, precision)
+    measured = {
+        name: measure_split(*given, temperature, single_label) for name, given in {**further, split: held_out}.items()
+    }
     return FittedCalibration(split, len(logits_NK), temperature, precision, thresholds, measured)
 
 

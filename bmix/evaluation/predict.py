@@ -14,7 +14,7 @@ EVALUATION_BATCH = 64
 
 @torch.no_grad()
 def predict(classifier: Classifier, images: Store, batch_size: int = EVALUATION_BATCH) -> tuple[Tensor, Tensor]:
-    """f_k(x) of every image as stored, of features by view 0, in [0, 1], and the logits that it is the sigmoid of.
+    """f_k(x) of every image as stored, of features by view 0, in [0, 1], and the logits that it comes from.
 
     Both float32 (N, K) on the classifier's device, as the network gives them: no temperature is applied.
     """
@@ -26,7 +26,7 @@ def predict(classifier: Classifier, images: Store, batch_size: int = EVALUATION_
         for rows in torch.arange(len(images)).split(batch_size) if len(images) else []:
             views = plain_views(images, rows).to(device, non_blocking=True)
             logits.append(classifier(classifier.normalise(views)).float())
-            confidence.append(logits[-1].sigmoid())
+            confidence.append(classifier.confidence(logits[-1]))
             pace.tell(int(rows[-1]) + 1)
     empty = torch.empty(0, len(classifier.spec.classes), device=device)
     return (torch.cat(confidence), torch.cat(logits)) if logits else (empty, empty)

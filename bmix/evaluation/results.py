@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bmix.evaluation.metrics import (
+    GROUPS,
     average_precision,
     class_groups,
     mean_average_precision,
     precision_recall_curves,
 )
+from bmix.evaluation.top1 import Top1, top1
 from bmix.evaluation.verdicts import (
     VERDICTS,
     LabelVerdicts,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from bmix.evaluation.calibration import FittedCalibration
 
 DECIMALS = 6
+GROUPS_AND_ALL = ("all", *GROUPS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Evaluation:
 
     ap: average precision by split, the result's own split first. curves: recall and precision per class on that split.
     true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
-    that manages no labels. calibration: None where there is no val split to fit it to.
+    that manages no labels. calibration: None where there is no val split to fit it to. top1: by split as `ap`; None
+    unless every image has exactly one class.
     """
 
     split: str
@@ -77,6 +81,7 @@ class Evaluation:
     true: np.ndarray | None
     noise: NoiseScores | None
     calibration: FittedCalibration | None = None
+    top1: dict[str, Top1] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -101,6 +106,7 @@ def evaluate(
     record: TrainingTables,
     thresholds: tuple[int, int],
     curve_points: int,
+    single_label: bool = False,
 ) -> Evaluation:
     """Measure a run.
 
@@ -112,9 +118,10 @@ def evaluate(
         record: the run's history.
         thresholds: of many-shot and medium-shot.
         curve_points: the most points kept of a precision-recall curve.
+        single_label: every image has exactly one class.
 
     Raises:
-        InputError: scores that are not finite or do not fit the labels.
+        InputError: scores that are not finite or do not fit the labels, and labels that do not fit the task.
     """
     split = next(iter(predictions))
     noise = None
@@ -131,6 +138,7 @@ def evaluate(
         labels=labels,
         true=None if true_NK is None else np.asarray(true_NK).astype(bool),
         noise=noise,
+        top1={name: top1(*prediction) for name, prediction in predictions.items()} if single_label else None,
     )
 
 
@@ -140,13 +148,17 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
     `mAP` and one block per further split: all, many, medium, few. `detection`: precision, recall and f1 of the labels
     called wrong, over all labels and over the given positives. `repair`: the share of the wrong labels that was
     repaired, of the right ones that was broken, and the share of wrong labels before and after. Both are None if
-    the truth is unknown or no labels are managed.
+    the truth is unknown or no labels are managed. `top1`, in single-label runs alone, and in the block of each further
+    split too: accuracy and error rate of the images, the same as means over the classes, and macro-F1.
     """
     blocks: dict[str, Any] = {}
     for split in evaluation.ap:
         means = evaluation.means(split)
         name = "mAP" if split == evaluation.split else split
-        blocks[name] = {group: rounded(means[group]) for group in ("all", "many", "medium", "few")}
+        blocks[name] = {group: rounded(means[group]) for group in GROUPS_AND_ALL}
+        if evaluation.top1 is not None:
+            holder = blocks if name == "mAP" else blocks[name]
+            holder["top1"] = evaluation.top1[split].content()
     blocks["detection"] = blocks["repair"] = None
     if evaluation.noise is not None:
         detection = evaluation.noise.detection.query("criterion == 'called wrong'").set_index("among")
@@ -159,10 +171,13 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
 def summary(evaluation: Evaluation) -> str:
     """A few lines for the terminal: mAP by split, and of the wrong labels the shares found and repaired."""
     metrics = metrics_of(evaluation)
-    lines = [f"{'mAP %':<16}" + "".join(f"{group:>8}" for group in ("all", "many", "medium", "few"))]
+    lines = [f"{'mAP %':<16}" + "".join(f"{group:>8}" for group in GROUPS_AND_ALL)]
     for split in evaluation.ap:
         block = metrics["mAP" if split == evaluation.split else split]
-        lines.append(f"{split:<16}" + "".join(f"{_percent(value):>8}" for value in block.values()))
+        lines.append(f"{split:<16}" + "".join(f"{_percent(block[group]):>8}" for group in GROUPS_AND_ALL))
+    for split, own in (evaluation.top1 or {}).items():
+        of_classes = f"mean over the classes {100 * own.class_error:.2f} %, macro-F1 {100 * own.macro_f1:.2f} %"
+        lines.append(f"{split}: top-1 error {100 * own.error:.2f} %, {of_classes}")
     if metrics["detection"] is not None:
         found, repaired = metrics["detection"]["recall"], metrics["repair"]["repaired"]
         lines.append(f"wrong labels found {_percent(found)} %, repaired {_percent(repaired)} %")

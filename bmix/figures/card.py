@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bmix.evaluation.calibration import FittedCalibration
 from bmix.evaluation.origin import Origin
 from bmix.evaluation.results import Evaluation
-from bmix.figures.tables import GROUPS, TEMPLATES, Table, percent
+from bmix.figures.tables import GROUPS, TEMPLATES, Table, percent, top1_table
 from bmix.models.store import ClassifierSpec
 from bmix.support.errors import quoted, shortened
 
@@ -38,6 +38,7 @@ def render_card(evaluation: Evaluation, spec: ClassifierSpec, origin: Origin, wa
         imbalance=_imbalance(origin),
         noise=_noise(evaluation, origin),
         means=_means(evaluation),
+        top1=top1_table(evaluation),
         classes=_classes(evaluation),
         split=evaluation.split,
         fitted=fitted,

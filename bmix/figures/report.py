@@ -15,7 +15,17 @@ from bmix.figures.gallery import TITLES, Gallery, card, judge, precision_at, sco
 from bmix.figures.opening import Opening
 from bmix.figures.panels import WIDTH, Drawn
 from bmix.figures.plots import Drawings, Shown
-from bmix.figures.tables import TEMPLATES, Table, class_rows, means, noise_tables, percent, rule, verdict_table
+from bmix.figures.tables import (
+    TEMPLATES,
+    Table,
+    class_rows,
+    means,
+    noise_tables,
+    percent,
+    rule,
+    top1_table,
+    verdict_table,
+)
 from bmix.figures.worth import estimate_section, review_section
 from bmix.support.errors import shortened
 
@@ -110,6 +120,7 @@ def render_report(
         opening=opening,
         warnings=warnings,
         means=means(evaluation),
+        top1=top1_table(evaluation),
         managed=evaluation.record.managed,
         rule=rule(evaluation),
         noise=None if evaluation.noise is None else noise_tables(evaluation.noise),

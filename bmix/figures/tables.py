@@ -39,6 +39,15 @@ def means(evaluation: Evaluation) -> dict[str, Any]:
     return {"headings": headings, "rows": rows, "left_out": "; ".join(left_out)}
 
 
+def top1_table(evaluation: Evaluation) -> Table | None:
+    """How often the likeliest class is wrong, by split; None unless every image has exactly one class."""
+    if evaluation.top1 is None:
+        return None
+    headings = ["split", "top-1 error %", "mean over the classes %", "macro-F1 %"]
+    shares = {split: (own.error, own.class_error, own.macro_f1) for split, own in evaluation.top1.items()}
+    return Table(headings, [[split, *(percent(share, 2) for share in own)] for split, own in shares.items()])
+
+
 def noise_tables(noise: NoiseScores) -> dict[str, Any]:
     """How the verdicts dealt with wrong labels."""
     detection = [

@@ -26,8 +26,8 @@ _MADE = Made(
 class Calibration:
     """How logits become probabilities, and from which probability on a class counts as present.
 
-    temperature: probabilities are sigmoid(logit / temperature). thresholds: in the order of the classes, each in
-    [0, 1]. fitted_on: the split whose images both were fitted to; None if nothing was fitted.
+    temperature: what logits are divided by before they become probabilities. thresholds: in the order of the classes,
+    each in [0, 1]. fitted_on: the split whose images both were fitted to; None if nothing was fitted.
     """
 
     temperature: float

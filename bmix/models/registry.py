@@ -11,6 +11,8 @@ from bmix.support.errors import InputError, nearest
 PREFIX = "timm/"
 WEIGHTS, SPEC = "model.safetensors", "model.json"
 """The two files of a model's folder that rebuild its network."""
+TASKS = MULTI_LABEL, SINGLE_LABEL = ("multi-label", "single-label")
+"""What a network is asked: any number of classes an image, each by itself; or exactly one."""
 _TIMM_NAME = re.compile(r"timm/[A-Za-z0-9_.-]+")
 
 

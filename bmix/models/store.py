@@ -19,7 +19,7 @@ from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.calibration import Calibration, read_calibration
 from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings
-from bmix.models.registry import BACKBONES, HEADS, SPEC, WEIGHTS, is_backbone
+from bmix.models.registry import BACKBONES, HEADS, MULTI_LABEL, SINGLE_LABEL, SPEC, TASKS, WEIGHTS, is_backbone
 from bmix.models.weights import load_weights, read_weights
 from bmix.support.errors import InputError, listed
 from bmix.support.files import replaced, write_json
@@ -30,7 +30,7 @@ Picture = Image.Image | str | Path
 BATCH = 64
 """Pictures that a prediction passes through the network at once."""
 
-ADDED = ("hidden", "norm", "dropout", "prototypes", "sigma", "diversity", "members")
+ADDED = ("hidden", "norm", "dropout", "prototypes", "sigma", "diversity", "members", "task")
 """Keys of model.json that models written before these settings lack."""
 
 
@@ -39,7 +39,8 @@ class ClassifierSpec:
     """How a trained network is rebuilt and fed; the content of model.json.
 
     `features`: how many the backbone identity takes, which has no use for the image size, the mean and the deviation;
-    None for the other backbones. `members`: how many networks predict as one. The others: see HeadSettings.
+    None for the other backbones. `members`: how many networks predict as one. `task`: one of TASKS. The others: see
+    HeadSettings.
     """
 
     backbone: str
@@ -57,6 +58,7 @@ class ClassifierSpec:
     prototypes: int = 5
     sigma: float = 10.0
     diversity: float = 1.0
+    task: str = MULTI_LABEL
 
     @classmethod
     def of(
@@ -68,13 +70,20 @@ class ClassifierSpec:
         head_settings: HeadSettings | None = None,
         features: int | None = None,
         members: int = 1,
+        task: str = MULTI_LABEL,
     ) -> ClassifierSpec:
         """The spec of a new model, with its backbone's normalisation."""
         mean, std = normalisation(backbone)
         settings = asdict(head_settings or HeadSettings())
+        names = tuple(classes)
         return cls(
-            backbone, head, image_size, tuple(classes), mean, std, features=features, members=members, **settings
+            backbone, head, image_size, names, mean, std, features=features, members=members, task=task, **settings
         )
+
+    @property
+    def single_label(self) -> bool:
+        """Whether every image has exactly one class."""
+        return self.task == SINGLE_LABEL
 
     @property
     def head_settings(self) -> HeadSettings:
@@ -132,9 +141,20 @@ class Classifier(nn.Module):
         network = self.network
         return network.member_logits(images_B) if isinstance(network, Ensemble) else network(images_B)[None]
 
+    def confidence(self, logits_BK: Tensor) -> Tensor:
+        """f_k of logits (..., K), each in [0, 1]: their sigmoid, or their softmax where every image has one class."""
+        return logits_BK.softmax(dim=-1) if self.spec.single_label else logits_BK.sigmoid()
+
     def probabilities(self, logits_BK: Tensor) -> Tensor:
-        """The probability of every class, float32 (B, K): sigmoid of the logits over the fitted temperature, if any."""
-        return (logits_BK.float() / self.calibration.temperature).sigmoid()
+        """The probability of every class, float32 (B, K): the confidence by the logits over the fitted temperature."""
+        return self.confidence(logits_BK.float() / self.calibration.temperature)
+
+    def present(self, probabilities_BK: np.ndarray) -> np.ndarray:
+        """Which classes an image is said to show, bool (B, K): those that reach their thresholds, or the likeliest."""
+        if self.spec.single_label:
+            likeliest_B1 = probabilities_BK.argmax(axis=1, keepdims=True)
+            return np.arange(len(self.classes)) == likeliest_B1
+        return self.calibration.present(probabilities_BK)
 
     def classify(self, images_B: Tensor) -> Tensor:
         """The probabilities, float32 (B, K) on the CPU, of images uint8 (B, 3, S, S) as `load_image` reads them.
@@ -148,8 +168,7 @@ class Classifier(nn.Module):
 
         `images`: uint8 (B, 3, H, W) RGB, a PIL image, the path of an image file, or several of the latter two; of any
         size, resized as in training. With the backbone identity: features, a float tensor (B, D), and nothing else.
-        Evaluation mode and no gradient, whatever mode the module is in. `calibration.present` says which classes reach
-        their thresholds.
+        Evaluation mode and no gradient, whatever mode the module is in. `present` says which classes are shown.
         InputError for a tensor of another form and for a file that is no image.
         """
         was_training = self.network.training
@@ -259,6 +278,7 @@ def _read_spec(path: Path) -> ClassifierSpec:
         "prototypes": ("a whole number from 1 to 1000", lambda value: type(value) is int and 1 <= value <= 1000),
         "sigma": ("a number above 0", lambda value: type(value) in (int, float) and 0 < value < math.inf),
         "diversity": ("a number of at least 0", lambda value: type(value) in (int, float) and 0 <= value < math.inf),
+        "task": (f"one of {', '.join(TASKS)}", lambda value: value in TASKS),
         "members": ("a whole number from 1 to 100", lambda value: type(value) is int and 1 <= value <= 100),
         "features": (
             "a whole number of at least 1 for the backbone identity, null for the others",

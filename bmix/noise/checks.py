@@ -27,3 +27,15 @@ def noise_matrix(kind: str, rate: float, path: Path, classes: list[str]) -> np.n
             f"set noise.kind to one of {', '.join(others)}",
         )
     return read_matrix(path, classes) if traits.uses_matrix else None
+
+
+def check_keeps_one_class(kind: str) -> None:
+    """InputError for noise that may leave an image without a class, or give it a second one, in single-label data."""
+    fitting = ["none", *(name for name, traits in KINDS.items() if traits.replaces)]
+    if kind not in fitting:
+        raise InputError(
+            "params.yaml, noise.kind",
+            f"{kind}, after which an image need not have exactly one class, as model.task single-label asks",
+            f"one of {', '.join(fitting)}",
+            "set noise.kind to mislabel, which replaces a class by another, or model.task to multi-label",
+        )

@@ -20,7 +20,8 @@ Inject = Callable[[np.ndarray, Request, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of noise. uses_rate, uses_matrix: which settings it reads. replaces: a class turns into another."""
+    """One kind of noise. uses_rate, uses_matrix: which settings it reads. replaces: a class turns into another, so that
+    an image keeps its number of labels."""
 
     inject: Inject
     uses_rate: bool = False

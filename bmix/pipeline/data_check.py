@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bmix
-from bmix.noise.checks import noise_matrix
+from bmix.noise.checks import check_keeps_one_class, noise_matrix
 from bmix.sources.provenance import read_review
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import read_json, write_json
@@ -32,6 +32,8 @@ def check_data(
     `prepare` makes are not made.
     Returns what was understood of the data, line by line. Raises InputError.
     """
+    if params.single_label:
+        check_keeps_one_class(params.noise.kind)
     read_review(Path(params.data.path))
     # Before the files are read: one that is edited meanwhile must not pass for checked.
     state = _state(params)
@@ -46,12 +48,15 @@ def check_data(
 def _examined(params: Params, memo: Path | None, digests: Path | None, state: str) -> tuple[list[str], bool]:
     """What was understood of the data, and whether their true labels are known."""
     from bmix.data.noisy import is_truth_known, refuse_two_truths
+    from bmix.data.single_label import check_one_class
     from bmix.sources.examine import examine
 
     def accept(manifest: Manifest) -> None:
         _refuse_missing_split(manifest.splits(), params.evaluate.split, params.data.path)
         _check_classes(params, manifest.classes)
         refuse_two_truths(manifest, params.noise.kind)
+        if params.single_label:
+            check_one_class(manifest, params.data.path)
 
     manifest, reading = examine(params.data, memo=digests, accept=accept)
     has_truth = is_truth_known(manifest, params.noise.kind)
@@ -109,7 +114,7 @@ def _state(params: Params) -> str:
         bmix.__version__,
         params.data.model_dump(),
         params.noise.model_dump(),
-        [params.model.head, params.model.queries],
+        [params.model.task, params.model.head, params.model.queries],
         params.evaluate.split,
         str(Path.cwd()),
     ]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def check_recipe(params: Params, memo: Path) -> bool:
-    """Whether the recipe needs true labels; InputError if it has no section, or settings in it that it does not take.
+    """Whether the recipe needs true labels; InputError if it has no section, settings in it that it does not take, or
+    no meaning for the task.
 
     memo: a file that remembers a success, by the recipe, its settings and the state of its file: a recipe is imported
     with torch, which takes seconds.
@@ -29,13 +30,14 @@ def check_recipe(params: Params, memo: Path) -> bool:
             f"add the line `{name}: {{}}` below recipes, or the settings that are not to have their defaults",
         )
     settings = params.recipes[name]
-    state = [bmix.__version__, name, settings, _file_state(name)]
+    state = [bmix.__version__, name, settings, params.model.task, _file_state(name)]
     match remembered(memo):
         case {"of": known, "needs_truth": bool(needs_truth)} if known == state:
             return needs_truth
-    from bmix.recipes import RECIPES, own_settings
+    from bmix.recipes import RECIPES, check_task, own_settings
 
     own_settings(name, settings)
+    check_task(name, params.single_label)
     needs_truth = RECIPES[name].needs_truth
     remember(memo, {"of": state, "needs_truth": needs_truth})
     return needs_truth

@@ -18,12 +18,14 @@ from bmix.support.errors import InputError
 Measures = dict[str, float | None]
 
 _GROUPS = ("all", "many", "medium", "few")
+_TOP1 = {"error": "top-1 error", "class_error": "top-1 error of the mean class", "macro_f1": "macro-F1"}
 
 
 def read_measures(folder: Path = Path()) -> Measures:
     """The measures of a finished run from its metrics.json, in [0, 1]; None where one does not exist.
 
-    `mAP all` ... `mAP few`; `mAP NAME` for each further test split; `noise found`: share of the injected wrong labels
+    `mAP all` ... `mAP few`; of a single-label run `top-1 error`, `top-1 error of the mean class`, `macro-F1`;
+    `mAP NAME` for each further test split; `noise found`: share of the injected wrong labels
     that were judged wrong or ambiguous; `noise repaired`: share of them whose refined label is the true one.
     InputError where the file is missing or damaged.
     """
@@ -39,8 +41,9 @@ def read_measures(folder: Path = Path()) -> Measures:
 
 def _measures(metrics: dict[str, Any]) -> Measures:
     measures: Measures = {f"mAP {group}": metrics["mAP"][group] for group in _GROUPS}
+    measures |= {words: metrics["top1"][key] for key, words in _TOP1.items() if "top1" in metrics}
     for name, block in metrics.items():
-        if name not in ("mAP", "detection", "repair"):
+        if name not in ("mAP", "detection", "repair", "top1"):
             measures[f"mAP {name}"] = block["all"]
     measures["noise found"] = (metrics["detection"] or {}).get("recall")
     measures["noise repaired"] = (metrics["repair"] or {}).get("repaired")

@@ -65,6 +65,18 @@ def unknown_truth(name: str) -> InputError:
     )
 
 
+def check_task(name: str, single_label: bool) -> None:
+    """InputError if images have exactly one class and the recipe works label by label, which means nothing then."""
+    if single_label and not RECIPES[name].takes_single_label:
+        fitting = [other for other in RECIPES if RECIPES[other].takes_single_label]
+        raise InputError(
+            "params.yaml, training.recipe",
+            f"{name} treats every label by itself, and by model.task single-label an image has exactly one",
+            f"one of {', '.join(fitting)}",
+            "set training.recipe to one of them, or model.task to multi-label",
+        )
+
+
 def own_settings(name: str, values: Mapping[str, Any]) -> Any:
     """The recipe's own settings from its section of params.yaml; None for a recipe without any.
 

@@ -28,7 +28,7 @@ class BalancedMixupSettings:
 
 
 class BalancedMixup(MixedPairs):
-    """Plain BCE on pairs whose partner comes from a class-balanced sampler; λ ~ Beta(α, 1) without eq. 5's maximum.
+    """The plain loss of pairs, the partner from a class-balanced sampler; λ ~ Beta(α, 1) without eq. 5's maximum.
 
     Multi-label form, ours: the sampler draws a class uniformly among those with a given positive, then one of its
     images uniformly. λ is the part of the random image: with α above 1 it has the larger one on average, which keeps
@@ -36,6 +36,7 @@ class BalancedMixup(MixedPairs):
     """
 
     Settings = BalancedMixupSettings
+    takes_single_label = True
 
     @cached_property
     def _class_balanced(self) -> Tensor | None:

@@ -28,6 +28,7 @@ class MaxMargin(Recipe):
     """
 
     Settings = MaxMarginSettings
+    takes_single_label = True
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """The loss of the step's images by their given labels."""

@@ -1,4 +1,4 @@
-"""Mixup of two random images with plain BCE (Table 5, second row)."""
+"""Mixup of two random images (Table 5, second row)."""
 
 from __future__ import annotations
 
@@ -6,4 +6,6 @@ from bmix.recipes.shared.pairs import MixedPairs
 
 
 class Mixup(MixedPairs):
-    """Plain BCE (eq. 1) on uniformly drawn pairs of images with their given labels."""
+    """The plain loss, BCE (eq. 1) or cross-entropy, of uniformly drawn pairs of images with their given labels."""
+
+    takes_single_label = True

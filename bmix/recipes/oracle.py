@@ -14,6 +14,7 @@ class Oracle(MixedPairs):
     """
 
     needs_truth = True
+    takes_single_label = True
 
     def labels(self, rows_B: Tensor) -> Tensor:
         """The true labels. ValueError if it was given none."""

@@ -66,6 +66,7 @@ def export(model: Classifier, path: Path, form: str) -> float:
 def description(model: Classifier) -> dict[str, Any]:
     """What a program must know to use an export: what goes in, what comes out, and when a class counts as present."""
     spec, calibration = model.spec, model.calibration
+    function = "softmax" if spec.single_label else "sigmoid"
     if spec.features is None:
         size = spec.image_size
         taken = {
@@ -83,7 +84,7 @@ def description(model: Classifier) -> dict[str, Any]:
             "name": OUTPUT,
             "type": "float32",
             "shape": ["batch", len(spec.classes)],
-            "content": "sigmoid(logit / temperature) of each class; the division is part of the model",
+            "content": f"{function}(logit / temperature) of each class; the division is part of the model",
         },
         "classes": list(spec.classes),
         "temperature": calibration.temperature,

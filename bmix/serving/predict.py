@@ -53,7 +53,7 @@ def predict_pictures(model: Classifier, pictures: Pictures, batch_size: int = BA
             done += len(batch_names)
             pace.tell(done)
     probabilities_NK = torch.cat(parts).numpy() if parts else np.empty((0, len(model.classes)), np.float32)
-    present_NK = model.calibration.present(probabilities_NK)
+    present_NK = model.present(probabilities_NK)
     return Predictions(model.classes, names, probabilities_NK, present_NK, unreadable)
 
 

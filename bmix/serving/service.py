@@ -47,7 +47,7 @@ class Service:
             decoding = (self._run(self._decoding, self._decode, model, *image) for image in images)
             read = await asyncio.gather(*decoding)
             probabilities_BK = await self._run(self._predicting, _classify, model, read)
-        present_BK = model.calibration.present(probabilities_BK)
+        present_BK = model.present(probabilities_BK)
         made = Predictions(model.classes, [name for name, _ in images], probabilities_BK, present_BK)
         return {"weights": weights, "predictions": objects(made, top)}
 

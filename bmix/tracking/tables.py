@@ -25,7 +25,7 @@ def numbers(value: Any, *path: str) -> Iterator[tuple[str, float]]:
 
 def result_numbers(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """The numbers of metrics.json; those of a further split stand under `mAP NAME`, beside those of the result."""
-    known = {"mAP", "detection", "repair"}
+    known = {"mAP", "detection", "repair", "top1"}
     yield from overall_numbers({key if key in known else f"mAP {key}": value for key, value in metrics.items()})
 
 

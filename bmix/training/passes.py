@@ -117,6 +117,6 @@ def confidence(engine: Engine, store: Store, seen: Seen, rows: Tensor | None = N
     count = len(store) if rows is None else len(rows)
     confidence_NK = torch.zeros(count, len(engine.classifier.spec.classes), device=engine.device)
     for positions, logits_MVBK in _logits(engine, store, seen, rows):
-        confidence_NK[positions] = average(logits_MVBK).sigmoid().mean(dim=0)
+        confidence_NK[positions] = engine.classifier.confidence(average(logits_MVBK)).mean(dim=0)
     engine.ranks.sum_(confidence_NK)
     return confidence_NK

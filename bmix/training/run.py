@@ -14,6 +14,7 @@ import torch
 from bmix.data.augment import Augment, build_augment
 from bmix.data.images import ImageStore
 from bmix.data.manifest import Manifest
+from bmix.data.single_label import check_one_class, check_one_given
 from bmix.data.stores import FeatureStore, FeatureViews, open_store
 from bmix.method.ledger import Ledger
 from bmix.method.settings import MethodSettings
@@ -22,7 +23,7 @@ from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings, Standardise
 from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
-from bmix.recipes import RECIPES, own_settings, unknown_truth
+from bmix.recipes import RECIPES, check_task, own_settings, unknown_truth
 from bmix.recipes.shared.base import Recipe
 from bmix.support.errors import InputError
 from bmix.support.files import replaced_folder, write_csv, write_json, write_parquet
@@ -71,13 +72,17 @@ def build_trainer(
 
     true_NK: the true ones, None where they are unknown: the history scores the verdicts by them, and no recipe is shown
     them but one that needs them. present_NK: what the audit says of every label, for a recipe that uses it; None if
-    nothing was audited. InputError if the truth is needed and unknown, and for the recipe's own settings.
+    nothing was audited. InputError if the truth is needed and unknown, for the recipe's own settings, and for labels or
+    a recipe that do not fit the task.
     """
     set_up_torch(params.training.threads)
     device = own_device()
     images, held_out = (
         open_store(manifest, split, params.image_root, params.data.image_size) for split in ("train", "val")
     )
+    if params.single_label:
+        check_one_class(manifest, "data/prepared/manifest.parquet")
+        check_one_given(given_NK, manifest.ids("train"), manifest.classes)
     validation = None
     if len(held_out):
         labels_VK = np.where(manifest.ignored("val"), -1, manifest.labels("val").astype(np.int8))
@@ -115,6 +120,7 @@ def build_recipe(
     kind = RECIPES[name]
     if kind.needs_truth and true_NK is None:
         raise unknown_truth(name)
+    check_task(name, params.single_label)
     reviewed_NK = manifest.reviewed_if_any("train")
     return kind(
         torch.from_numpy(given_NK.astype(bool)).to(device),
@@ -125,6 +131,7 @@ def build_recipe(
         torch.from_numpy(true_NK.astype(bool)).to(device) if kind.needs_truth and true_NK is not None else None,
         torch.from_numpy(present_NK).to(device) if kind.uses_audit and present_NK is not None else None,
         None if reviewed_NK is None else torch.from_numpy(reviewed_NK).to(device),
+        params.single_label,
     )
 
 
@@ -137,7 +144,7 @@ def _build_network(
     check_fit(model.backbone, model.head, model.weights, holds_features=feature_count is not None)
     size = params.data.image_size
     settings = HeadSettings.of(model)
-    spec = ClassifierSpec.of(model.backbone, model.head, size, classes, settings, feature_count, members)
+    spec = ClassifierSpec.of(model.backbone, model.head, size, classes, settings, feature_count, members, model.task)
 
     def build(seed: int, weights: str) -> Network:
         return build_classifier(

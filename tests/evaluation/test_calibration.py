@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from bmix.evaluation.calibration import (
@@ -129,3 +129,30 @@ def test_what_is_stored_is_json_and_holds_what_was_fitted() -> None:
     assert fitted.calibration.fitted_on == stored["split"] == "val"
     present = fitted.calibration.present(np.array([fitted.calibration.thresholds, (0.0, 0.0, 1.0)]))
     assert present.tolist() == [[True] * 3, [False, False, True]]
+
+
+def test_where_an_image_has_one_class_probabilities_are_a_softmax() -> None:
+    rng = np.random.default_rng(0)
+    right = rng.normal(0, 2, (4000, 3))
+    drawn_classes = [rng.choice(3, p=row) for row in softmax(right, axis=1)]
+    labels = np.eye(3, dtype=np.int8)[drawn_classes]
+    logits = (3.0 * right).astype(np.float32)
+    assert fit_temperature(logits, labels, single_label=True) == pytest.approx(3.0, rel=0.1)
+
+    def mean_loss(temperature: float) -> float:
+        return float(-log_softmax(logits.astype(float) / temperature, axis=1)[labels == 1].mean())
+
+    fitted = fit_calibration((logits, labels), {}, single_label=True)
+    searched = minimize_scalar(mean_loss, bounds=(COLDEST, HOTTEST), method="bounded", options={"xatol": 1e-9})
+    assert fitted.temperature == pytest.approx(searched.x, rel=1e-4)
+    own = fitted.measured["val"]
+    assert own.nll == (pytest.approx(mean_loss(1.0)), pytest.approx(mean_loss(fitted.temperature)))
+    assert own.ece[1] < own.ece[0]
+    np.testing.assert_allclose(calibrated(logits, 2.0, single_label=True).sum(axis=1), 1)
+
+
+def test_logits_that_separate_all_images_want_the_coldest_softmax() -> None:
+    labels = np.eye(3, dtype=np.int8)
+    assert fit_temperature(10.0 * labels, labels, single_label=True) == COLDEST
+    assert fit_temperature(-10.0 * labels, labels, single_label=True) == HOTTEST
+    assert fit_temperature(0.0 * labels, labels, single_label=True) == 1.0

@@ -12,7 +12,9 @@ from torch import Tensor
 from bmix.method.ledger import Ledger
 from bmix.method.mixing import mixing_coefficient
 from bmix.method.mixture import LossMixtures
+from bmix.method.objective import balancemix_loss
 from bmix.method.settings import MethodSettings
+from bmix.recipes.shared.losses import cross_entropy
 
 Classify = Callable[[Tensor], Tensor]
 """Normalised images (B, 3, H, W) -> logits (B, K), in training mode; (M, B, K) of M networks."""
@@ -77,7 +79,8 @@ class Recipe:
     an instance of its `Settings`; None gives their defaults. true_NK: the true labels, bool, for a recipe that
     `needs_truth`, and for no other. present_NK: what the audit says of every label, P(truly present), float32, for a
     recipe that `uses_audit`; None if nothing was audited. reviewed_NK: labels that people looked at, bool: they are
-    right, whatever a recipe makes of the others; None if there is none.
+    right, whatever a recipe makes of the others; None if there is none. single_label: every image has exactly one class
+    (`model.task`), which a recipe has to allow by `takes_single_label`: what it does has a meaning there too.
 
     `members`: how many networks it trains. `mixes`: steps come in pairs. `needs_pass`: judge wants a pass over the
     training set, and so does end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming
@@ -92,11 +95,13 @@ class Recipe:
     true_NK: Tensor | None = None
     present_NK: Tensor | None = None
     reviewed_NK: Tensor | None = None
+    single_label: bool = False
 
     Settings: ClassVar[type | None] = None
     members: ClassVar[int] = 1
     needs_truth: ClassVar[bool] = False
     uses_audit: ClassVar[bool] = False
+    takes_single_label: ClassVar[bool] = False
     mixes = False
     needs_pass = False
     managing = False
@@ -105,6 +110,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.own is None and self.Settings is not None:
             self.own = self.Settings()
+
+    def plain_loss(self, logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        """The loss of labels that are believed, a scalar: eq. 1; softmax cross-entropy where an image has one class."""
+        return (cross_entropy if self.single_label else balancemix_loss)(logits_BK, targets_BK)
 
     def trusting(self, p_clean_NK: Tensor) -> Tensor:
         """P(clean) of every label, (N, K), with 1 where people looked."""

@@ -40,3 +40,11 @@ def bce_positive(logits: Tensor) -> Tensor:
 def bce_negative(logits: Tensor) -> Tensor:
     """-log(1 - p)."""
     return -logsigmoid(-logits)
+
+
+def cross_entropy(logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
+    """-Σ_k y_k log softmax(logits)_k, averaged over the batch: a scalar.
+
+    Takes logits (B, K) and targets (B, K) in [0, 1] whose rows sum to 1, mixed ones included.
+    """
+    return -(targets_BK.to(logits_BK) * logits_BK.log_softmax(dim=1)).sum(dim=1).mean()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from bmix.method.mixing import mix
-from bmix.method.objective import balancemix_loss
 from bmix.recipes.shared.base import Classify, Recipe, Step, StepResult
 
 
@@ -20,7 +19,7 @@ def mixed(step: Step, labels_BK: Tensor, partner_labels_BK: Tensor) -> tuple[Ten
 class MixedPairs(Recipe):
     """Mixup of two random images: both, and their labels, are mixed by one λ per pair (eq. 5).
 
-    As it stands the partner is drawn uniformly, every label counts as given, and the loss is plain BCE. A recipe with
+    As it stands the partner is drawn uniformly, every label counts as given, and the loss is plain. A recipe with
     another loss on mixed labels overrides `loss`; one that corrects labels before they are mixed overrides `labels`.
     """
 
@@ -42,5 +41,5 @@ class MixedPairs(Recipe):
         return None
 
     def loss(self, logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
-        """What one step minimises, a scalar; targets in [0, 1]. As it stands, eq. 1."""
-        return balancemix_loss(logits_BK, targets_BK)
+        """What one step minimises, a scalar; targets in [0, 1]."""
+        return self.plain_loss(logits_BK, targets_BK)
