@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from bmix.pipeline.checks import edited_params
 from bmix.pipeline.projects import Project
@@ -25,11 +23,12 @@ from bmix.retraining import history
 from bmix.retraining.findings import Finding, reason, refused, render
 from bmix.retraining.history import NightRecord
 from bmix.retraining.night import BusyError, Tools, run_night
+from flows.killed import mark_crashed
 from flows.pipeline import run_stage
 from flows.server import check_server, server_errors_told
 
-RESULT = "bmix-night"
-"""The key of the artifacts of a night."""
+FLOW = RESULT = "bmix-night"
+"""The name of the flow, and the key of its artifacts."""
 EXIT_REJECTED = 3
 _STATES: dict[str, tuple[StateType, str]] = {
     history.PROMOTED: (StateType.COMPLETED, "Promoted"),
@@ -38,6 +37,8 @@ _STATES: dict[str, tuple[StateType, str]] = {
     history.BY_MODEL: (StateType.FAILED, "RejectedByModelGate"),
     history.FAILED: (StateType.FAILED, "Failed"),
 }
+ENDS = (*(name for _, name in _STATES.values()), "Cancelled", "Crashed")
+"""The names of the states that end a night."""
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
@@ -73,15 +74,7 @@ def _tools() -> Tools:
     return Tools(stage, gate, logger.info, run=flow_run.get_id() or "", dead=mark_crashed)
 
 
-def mark_crashed(run: str) -> None:
-    """Have Prefect show the flow run of a night whose process was killed as crashed, unless it knows of its end."""
-    with suppress(ObjectNotFound, ValueError), get_client(sync_client=True) as client:
-        state = client.read_flow_run(UUID(run)).state
-        if state is None or not state.is_final():
-            client.set_flow_run_state(UUID(run), Crashed(message="its process was killed"), force=True)
-
-
-@flow(name="bmix-night", flow_run_name=lambda: f"night {_now()}", persist_result=False, validate_parameters=True)
+@flow(name=FLOW, flow_run_name=lambda: f"night {_now()}", persist_result=False, validate_parameters=True)
 def night(edits: list[str] | None = None) -> State[None]:
     """One night: nothing new, rejected by a gate, failed, or a new champion, which alone changes what is served."""
     try:

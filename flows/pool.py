@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx
-from prefect import Flow, flow, get_run_logger
-from prefect.automations import Automation, EventTrigger, Posture
+from prefect import flow, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.deployments import run_deployment
-from prefect.events.actions import ChangeFlowRunState
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling, Completed, Failed, StateType
 
 from bmix.ablation.cells import Cell, make_cell
@@ -27,12 +25,11 @@ from bmix.ablation.work import run_cell
 from bmix.params import parse_params, read_yaml
 from bmix.pipeline.repro import PipelineError
 from bmix.support.errors import InputError
-from flows.retrain import deployment_name
+from flows.automations import keep_automation, silent_runs_crash
+from flows.deployments import check_pool, deploy_here, deployment_name
 
 SECONDS_BETWEEN_LOOKS = 3
-SECONDS_BETWEEN_HEARTBEATS = 30
-SILENCE = timedelta(seconds=4 * SECONDS_BETWEEN_HEARTBEATS)
-"""How long a run may be silent before it counts as crashed, as one is whose machine went away."""
+FLOW = "bmix-cell"
 PATIENCE = timedelta(minutes=10)
 """How long a cell waits for a pool without a worker."""
 AGAIN = "Again"
@@ -43,7 +40,7 @@ _UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
 _ENDS = ("Completed", "Failed", "Crashed", "Cancelled", AGAIN)
 
 
-@flow(name="bmix-cell", flow_run_name="{title}", persist_result=False)
+@flow(name=FLOW, flow_run_name="{title}", persist_result=False)
 def pool_cell(title: str, row: str, setting: str, seed: int | None, edits: list[str]) -> State[None]:
     """One cell, by a worker."""
     content = read_yaml(Path("params.yaml"))
@@ -58,32 +55,9 @@ def pool_cell(title: str, row: str, setting: str, seed: int | None, edits: list[
 def deploy(pool: str) -> None:
     """Make the cells' flow known to a work pool of processes; InputError if there is none of this name and type."""
     with get_client(sync_client=True) as client:
-        try:
-            found = client.read_work_pool(pool)
-        except ObjectNotFound as error:
-            remedy = f"make it: prefect work-pool create {pool} --type process"
-            raise InputError(
-                "--work-pool", f"the server has no pool {pool}", "one of its work pools", remedy
-            ) from error
-        if found.type != "process":
-            expected = "a pool of type process, whose workers run in this folder"
-            raise InputError("--work-pool", f"{pool} is of type {found.type}", expected, "name another")
-        name = _automation_name()
-        if not client.read_automations_by_name(name):
-            _silent_runs_crash(name).create()
-    here = str(Path.cwd())
-    # Typed as if this were called where an event loop runs.
-    source = cast(Flow[..., Any], flow.from_source(source=here, entrypoint="flows/pool.py:pool_cell"))
-    source.deploy(
-        name=_deployment(),
-        work_pool_name=pool,
-        job_variables={
-            "working_dir": here,
-            "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(SECONDS_BETWEEN_HEARTBEATS)},
-        },
-        print_next_steps=False,
-        ignore_warnings=True,
-    )
+        check_pool(client, pool)
+        keep_automation(client, silent_runs_crash(FLOW, _ENDS))
+    deploy_here("flows/pool.py:pool_cell", _deployment(), pool)
 
 
 def run_in_pool(cell: Cell, pool: str) -> float:
@@ -95,9 +69,7 @@ def run_in_pool(cell: Cell, pool: str) -> float:
     parameters = {"title": cell.title, "row": cell.row, "setting": cell.setting, "seed": cell.seed}
     whole = {**parameters, "edits": list(cell.edits)}
     try:
-        run = cast(
-            FlowRun, run_deployment(f"bmix-cell/{_deployment()}", parameters=whole, timeout=0, tags=["bmix-cell"])
-        )
+        run = cast(FlowRun, run_deployment(f"{FLOW}/{_deployment()}", parameters=whole, timeout=0, tags=[FLOW]))
     except _UNREACHABLE as error:
         raise PipelineError(f"Prefect's server did not take the cell: {error}", retry=True) from error
     waited = _Waiting(pool)
@@ -155,30 +127,3 @@ def _has_worker(client: SyncPrefectClient, pool: str) -> bool:
 
 def _deployment() -> str:
     return deployment_name(Path.cwd(), []).replace("retrain-", "cells-")
-
-
-def _automation_name() -> str:
-    return "bmix-cell runs that fall silent have crashed"
-
-
-def _silent_runs_crash(name: str) -> Automation:
-    """Prefect's own way to find runs whose machine or process went away: no heartbeat, and no end."""
-    beat, ends = "prefect.flow-run.heartbeat", {f"prefect.flow-run.{end}" for end in _ENDS}
-    return Automation(
-        name=name,
-        trigger=EventTrigger(
-            after={beat},
-            expect={beat, *ends},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "bmix-cell"},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=SILENCE,
-        ),
-        actions=[
-            ChangeFlowRunState(
-                name=None, state=StateType.CRASHED, message="its worker or process went away", force=True
-            )
-        ],
-    )

@@ -6,8 +6,6 @@ A schedule needs a Prefect server: the temporary one that a single run starts fo
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import shlex
 import sys
 import warnings
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.server.schemas.schedules import CronSchedule
 
@@ -26,11 +25,15 @@ from bmix.pipeline.projects import HOME
 from bmix.pipeline.start import run_params
 from bmix.support.errors import InputError
 from bmix.support.locks import held
-from flows.night import night, run_once
+from flows.automations import keep_automation, silent_runs_crash
+from flows.deployments import check_pool, deploy_here, deployment_name
+from flows.killed import free_place
+from flows.night import ENDS, FLOW, night, run_once
 from flows.server import check_server, server_errors_told
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+DESCRIPTION = "Trains on what is new, and promotes the model if it is not worse than the champion."
 LONGEST_INTERVAL = timedelta(days=366)
 OFTEN = timedelta(minutes=5)
 """Schedules that start more often are warned of."""
@@ -41,6 +44,10 @@ Cron = Annotated[
     typer.Option(metavar="TEXT", help='minute, hour, day, month, day of week in UTC, e.g. "0 2 * * *"'),
 ]
 Interval = Annotated[float | None, typer.Option(metavar="SECONDS", help="seconds from start to start")]
+Pool = Annotated[
+    str | None,
+    typer.Option("--work-pool", metavar="NAME", help="leave the nights to the workers of a Prefect process work pool"),
+]
 Once = Annotated[bool, typer.Option("--once", help="now, without a schedule or a server")]
 
 
@@ -86,17 +93,6 @@ def check_interval(seconds: float) -> float:
     return seconds
 
 
-def deployment_name(project: Path, edits: list[str]) -> str:
-    """What the server knows the schedule by, e.g. `retrain-birds-5d0c6a1f`: another project's is another one.
-
-    By a name that two shared, a run of the one would be taken up by the process of the other, in its folder.
-    """
-    place = project.resolve()
-    digest = hashlib.blake2b("\0".join([str(place), *edits]).encode(errors="surrogateescape"), digest_size=4)
-    # Prefect takes no slashes and the like in a name.
-    return f"retrain-{re.sub(r'[^A-Za-z0-9._-]+', '-', place.name)}-{digest.hexdigest()}"
-
-
 def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     """Run the flow on the schedule until interrupted; then the schedule is paused.
 
@@ -109,14 +105,45 @@ def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
     with held(HOME / f"{deployment}.lock", served_already), server_errors_told():
+        if killed := free_place(deployment):
+            print(f"nights that were killed, and are marked as crashed: {killed}", flush=True)
         night.serve(
             name=deployment,
             cron=cron,
             interval=interval,
             parameters={"edits": edits},
             global_limit=ONE_AT_A_TIME,
-            description="Trains on what is new, and promotes the model if it is not worse than the champion.",
+            description=DESCRIPTION,
         )
+
+
+def deploy(edits: list[str], cron: str | None, interval: float | None, pool: str) -> None:
+    """Have the workers of a pool, which run in this folder, take up the nights of the schedule; InputError as `serve`.
+
+    A night whose worker and process went away is marked as crashed by Prefect's server, and another worker takes up the
+    next one.
+    """
+    check_inputs(run_params(edits)[1])
+    check_server(needed=True)
+    deployment = deployment_name(Path.cwd(), edits)
+    with held(HOME / f"{deployment}.lock", served_already), server_errors_told():
+        with get_client(sync_client=True) as client:
+            check_pool(client, pool)
+            keep_automation(client, silent_runs_crash(FLOW, ENDS))
+        deploy_here(
+            "flows/night.py:night",
+            deployment,
+            pool,
+            cron=cron,
+            interval=interval,
+            parameters={"edits": edits},
+            concurrency_limit=ONE_AT_A_TIME,
+            description=DESCRIPTION,
+        )
+    print(
+        f"the schedule {deployment} waits for workers: prefect worker start --pool {pool}\n"
+        f"to end it: prefect deployment delete {FLOW}/{deployment}"
+    )
 
 
 def served_already(process: str) -> InputError:
@@ -132,6 +159,7 @@ def served_already(process: str) -> InputError:
 def main(
     cron: Cron = None,
     interval: Interval = None,
+    work_pool: Pool = None,
     once: Once = False,
     edits: Edits = [],  # noqa: B006
 ) -> int:
@@ -147,10 +175,18 @@ def main(
     if len(given) != 1:
         found = f"{' and '.join(given)} are given" if given else "it is not said when to run"
         raise InputError("python -m flows.retrain", found, "one of --cron, --interval and --once", "give one of them")
+    if once and work_pool:
+        raise InputError(
+            "--once", "--work-pool is given too", "a night in this process, or a schedule", "leave one out"
+        )
     if once:
         return run_once(edits)
     checked_cron = None if cron is None else check_cron(cron)
-    serve(edits, checked_cron, None if interval is None else check_interval(interval))
+    checked_interval = None if interval is None else check_interval(interval)
+    if work_pool:
+        deploy(edits, checked_cron, checked_interval, work_pool)
+    else:
+        serve(edits, checked_cron, checked_interval)
     return 0
 
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from bmix.pipeline.dvc_state import RWLOCK, dvc_at_work, has_conflict, repair, repair_rwlock
 from bmix.pipeline.silence import Watch
+from bmix.support.secrets import without_secrets
 
 State = Literal["ran", "cached", "restored"]
 
@@ -156,7 +157,7 @@ def _run(
         try:
             for line in process.stdout:
                 watch.heard()
-                text = line.rstrip("\n")
+                text = without_secrets(line.rstrip("\n"))
                 progress.read(text)
                 advice = text.strip().startswith(_ADVICE)
                 if not advice and (text or not last_lines or last_lines[-1]):

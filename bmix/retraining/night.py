@@ -24,6 +24,7 @@ from bmix.retraining.registry import mark_champion, mark_run
 from bmix.retraining.versions import champion, keep_version, promote
 from bmix.support.errors import InputError
 from bmix.support.locks import held
+from bmix.support.secrets import without_secrets
 from bmix.workspace.pipeline_file import stage_names
 from bmix.workspace.run_note import RunNote
 
@@ -100,6 +101,7 @@ def _recorded(record: NightRecord, started: float, work: Callable[[], None]) -> 
 
 def _finish(record: NightRecord, started: float) -> None:
     record.seconds = round(time.monotonic() - started, 1)
+    record.reason = without_secrets(record.reason)
     try:
         now = champion()
     except InputError:

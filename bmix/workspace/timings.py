@@ -11,6 +11,7 @@ from typing import Any
 
 from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
+from bmix.support.secrets import without_secrets
 from bmix.workspace.locked import PARAMS_FILE, digest, load_yaml, locked_entries
 from bmix.workspace.pipeline_file import lasting_stages
 
@@ -62,7 +63,7 @@ def failure_noted(stage: str, replace: bool = False) -> Iterator[None]:
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         message = "interrupted" if isinstance(error, KeyboardInterrupt) else message
         # Names of files may hold bytes that are not text.
-        message = message.encode("utf-8", "backslashreplace").decode()
+        message = without_secrets(message.encode("utf-8", "backslashreplace").decode())
         if replace or not failure.exists():
             with suppress(OSError):
                 write_json(failure, {"stage": stage, "message": message, "retry": can_pass_on_second_try(error)})

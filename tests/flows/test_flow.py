@@ -12,8 +12,9 @@ from bmix.pipeline.projects import open_project
 from bmix.pipeline.repro import PipelineError
 from bmix.support.errors import InputError
 from flows import retrain
+from flows.deployments import deployment_name
 from flows.pipeline import can_pass_on_second_try, pipeline, result_rows, run_stage
-from flows.retrain import check_cron, check_interval, deployment_name
+from flows.retrain import check_cron, check_interval
 from tests.helpers.projects import copy_project, failing_stage, run
 from tests.support.test_locks import held_elsewhere
 
@@ -154,6 +155,8 @@ def test_the_command_refuses_two_schedules_and_none(tmp_path: Path) -> None:
         ended = run(Path.cwd(), "-m", "flows.retrain", *arguments)
         assert ended.returncode == 2
         assert f"{found}\n  expected: one of --cron, --interval and --once" in ended.stdout
+    ended = run(Path.cwd(), "-m", "flows.retrain", "--once", "--work-pool", "nights")
+    assert (ended.returncode, "--work-pool is given too" in ended.stdout) == (2, True)
 
 
 def test_each_project_and_each_set_of_edits_has_a_schedule_of_its_own(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ import pytest
 from bmix.models.calibration import weights_digest
 from bmix.retraining.findings import Finding
 from bmix.retraining.history import BY_MODEL, NightRecord, read_nights
+from bmix.retraining.night import LOCK
 from bmix.retraining.versions import champion, find_version
 from bmix.retraining.way_back import restore
 from bmix.support.errors import InputError
-from flows.night import mark_crashed, night, summary
+from flows.killed import free_place, mark_crashed
+from flows.night import night, summary
 from tests.helpers.projects import copy_project
 from tests.helpers.tiny import read_written
+from tests.support.test_locks import held_elsewhere
 
 
 @pytest.fixture
@@ -73,6 +76,31 @@ def test_a_night_whose_process_was_killed_is_shown_as_crashed(prefect_server: No
             mark_crashed(run)
         assert client.read_flow_run(killed.id).state_name == "Crashed"
         assert client.read_flow_run(ended.id).state_name == "Completed"
+
+
+def test_killed_runs_of_a_schedule_give_their_place_back(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Running, Scheduled
+
+    monkeypatch.chdir(tmp_path)
+    with get_client(sync_client=True) as client:
+        deployments = [client.create_deployment(client.create_flow(night), name) for name in ("own", "another")]
+        runs = [
+            client.create_flow_run_from_deployment(deployment, state=state).id
+            for deployment in deployments
+            for state in (Scheduled(), Scheduled())
+        ]
+        for run in (runs[0], runs[2]):
+            client.set_flow_run_state(run, Running(), force=True)
+        # A night that outlived its schedule is at work.
+        with held_elsewhere(LOCK.absolute()):
+            assert free_place("own") == 0
+        assert free_place("own") == 1
+        assert free_place("own") == 0
+        names = [client.read_flow_run(run).state_name for run in runs]
+    assert names == ["Crashed", "Scheduled", "Running", "Scheduled"]
 
 
 @pytest.mark.pipeline
