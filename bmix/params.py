@@ -268,8 +268,18 @@ class RetrainParams(Section):
         description="rise of the share of given positives that the audit estimates to be wrong, of all labels and of "
         "the new ones against those seen before"
     )
+    drift: Share = Field(
+        description="probability of features as far from the accepted ones as those of the new images, if both were "
+        "alike, below which the night is warned of; 0: they are not compared"
+    )
+    gate_drift: bool = Field(description="refuse such a night")
     worse: Share = Field(description="mAP of all classes that a candidate may lose against the champion")
     worse_group: Share = Field(description="the same of the many-, medium- and few-shot classes, each by itself")
+    memory: int = Field(
+        ge=0,
+        description="versions before the champion, the best of which a candidate must not be worse than either: small "
+        "losses do not add up; 0: the champion alone",
+    )
     risk: float = Field(
         gt=0, lt=1, description="probability, by bootstrap, of a greater loss than that from which on it is refused"
     )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from bmix.data.manifest import read_manifest
 from bmix.models.registry import WEIGHTS
-from bmix.pipeline.projects import RUNS
+from bmix.params import parse_params, read_yaml
+from bmix.pipeline.projects import RUNS, Project
+from bmix.retraining.drift import keep_sample
 from bmix.retraining.facts import data_facts
 from bmix.retraining.history import BY_HAND, NightRecord, add_night
 from bmix.retraining.registry import mark_champion
@@ -47,12 +49,14 @@ def _version_of(run: Path) -> Version:
         )
     prepared = run / "data" / "prepared"
     estimate = run / "data" / "audit" / "noise_estimate.json"
+    manifest = read_manifest(prepared)
     facts = data_facts(
-        read_manifest(prepared),
+        manifest,
         read_json(prepared / "facts.json")["notes"],
         read_json(estimate) if estimate.is_file() else None,
     )
-    return keep_version(run, "promoted by hand", facts.plain())
+    project = Project(run, parse_params(read_yaml(run / "params.yaml")), {})
+    return keep_version(run, "promoted by hand", facts.plain(), lambda folder: keep_sample(project, manifest, folder))
 
 
 def _told(version: Version, before: Version | None, how: str) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bmix.params import RetrainParams
+from bmix.retraining.drift import Drift
 from bmix.retraining.facts import DataChanges, DataFacts, NoiseOfNew
 from bmix.retraining.findings import Finding, in_percent
 from bmix.support.errors import listed, quoted
@@ -15,6 +16,7 @@ SURE = 3.0
 FEWEST = 20
 """Given positives of new images below which nothing is said of their noise."""
 NONE = "–"
+DRIFT = "new images, by their features"
 
 
 def judge_data(
@@ -75,6 +77,24 @@ def judge_noise(
             )
         )
     return findings
+
+
+def judge_drift(drift: Drift | str, accepted: int, new: int, limits: RetrainParams) -> Finding:
+    """What the features of new images say; `drift`: in words why they were not compared.
+
+    accepted, new: how many images stand for the accepted data and for the new images.
+    """
+    if isinstance(drift, str):
+        return Finding(DRIFT, NONE, f"not compared: {drift}", NONE, True)
+    differs = drift.p <= limits.drift
+    return Finding(
+        DRIFT,
+        f"{accepted:,} accepted",
+        f"{new:,} new, distance {drift.distance:.3f}, p {drift.p:.3f}",
+        f"p {limits.drift:g}",
+        not (differs and limits.gate_drift),
+        differs,
+    )
 
 
 def _at_most(what: str, before: float | None, now: float, limit: float) -> Finding:

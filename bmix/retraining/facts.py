@@ -68,11 +68,11 @@ def data_facts(manifest: Manifest, notes: Mapping[str, str], estimate: Mapping[s
 class DataChanges:
     """What became of the images of the accepted data.
 
-    new, gone: numbers of images. relabelled: share of the images that stayed whose labels differ. suspects: ids of the
-    training images that are new or have other labels.
+    added: ids of the images that are new. gone, kept: numbers of images. relabelled: share of the images that stayed
+    whose labels differ. suspects: ids of the training images that are new or have other labels.
     """
 
-    new: int
+    added: frozenset[str]
     gone: int
     kept: int
     relabelled: float
@@ -90,7 +90,7 @@ def data_changes(before: pd.DataFrame, now: pd.DataFrame) -> DataChanges:
     new = both[both["_merge"] == "right_only"]
     touched = pd.concat([new, kept[other]])
     return DataChanges(
-        new=len(new),
+        added=frozenset(new["id"]),
         gone=int((both["_merge"] == "left_only").sum()),
         kept=len(kept),
         relabelled=float(other.mean()) if len(kept) else 0.0,

@@ -10,13 +10,14 @@ from bmix.pipeline.table import aligned
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a gate looked at, in words."""
+    """One thing that a gate looked at, in words. warns: somebody should look, whether it passes or not."""
 
     what: str
     before: str
     now: str
     limit: str
     passes: bool
+    warns: bool = False
 
     def row(self) -> dict[str, str]:
         """The finding as a row of a table."""
@@ -25,7 +26,7 @@ class Finding:
             "before": self.before,
             "now": self.now,
             "limit": self.limit,
-            "": "" if self.passes else "refused",
+            "": "refused" if not self.passes else "warning" if self.warns else "",
         }
 
 
@@ -40,8 +41,8 @@ def reason(findings: Sequence[Finding]) -> str:
 
 
 def render(findings: Sequence[Finding]) -> str:
-    """The findings as a table for people, those that do not pass first."""
-    ordered = sorted(findings, key=lambda finding: finding.passes)
+    """The findings as a table for people, those that do not pass first, then those that warn."""
+    ordered = sorted(findings, key=lambda finding: (finding.passes, not finding.warns))
     head = ["what", "before", "now", "limit", ""]
     return aligned([head, *(list(one.row().values()) for one in ordered)], lambda column: column in (1, 2))
 

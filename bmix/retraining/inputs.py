@@ -10,6 +10,7 @@ from pathlib import Path
 from bmix.params import PLACES, Params
 from bmix.pipeline.data_check import places_digest, remember, remembered
 from bmix.pipeline.projects import HOME
+from bmix.retraining.versions import CHAMPION, PREVIOUS
 from bmix.workspace.pipeline_file import CODE_FOLDERS
 
 OWN = HOME / "retraining"
@@ -68,10 +69,16 @@ def last_decision() -> Decision | None:
 def look_at_inputs(params: Params) -> Inputs:
     """The inputs as they lie there, before any of them is read."""
     values = params.flat()
-    files = places_digest(str(values[".".join(place)]) for place in PLACES)
+    places = [str(values[".".join(place)]) for place in PLACES]
+    files = places_digest(place for place in places if not _follows_champion(place))
     state = hashlib.blake2b(json.dumps(params.model_dump(), sort_keys=True).encode(), digest_size=16)
     for path in [Path("dvc.yaml"), *(file for name in CODE_FOLDERS for file in sorted(Path(name).rglob("*.py")))]:
         content = path.read_bytes()
         state.update(f"\0{path}\0{len(content)}\0".encode())
         state.update(content)
     return Inputs(files, state.hexdigest())
+
+
+def _follows_champion(place: str) -> bool:
+    """Whether a model to go on from is the served one: a night that promotes changes it, which is nothing new."""
+    return any(link in (Path(place), *Path(place).parents) for link in (CHAMPION, PREVIOUS))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bmix.audit.files import ESTIMATE_FILE, QUALITY_FILE
 from bmix.data.manifest import Manifest, read_manifest
@@ -13,15 +15,23 @@ from bmix.models.calibration import weights_digest
 from bmix.models.registry import WEIGHTS
 from bmix.params import parse_params, read_yaml
 from bmix.pipeline.projects import Project
+from bmix.randomness import numpy_generator
 from bmix.retraining.bootstrap import Difference
-from bmix.retraining.data_gate import NONE, judge_data, judge_noise
+from bmix.retraining.data_gate import NONE, judge_data, judge_drift, judge_noise
+from bmix.retraining.drift import FEWEST as FEWEST_NEW
+from bmix.retraining.drift import FILE as FEATURES
+from bmix.retraining.drift import Features, audit_features, drawn_rows, keep_sample, two_sample_test
 from bmix.retraining.facts import DataFacts, NoiseOfNew, data_changes, data_facts, noise_of_new, wrong_share
 from bmix.retraining.findings import Finding
 from bmix.retraining.model_gate import judge_model
-from bmix.retraining.versions import Version
+from bmix.retraining.versions import Version, best_before
 from bmix.retraining.way_back import run_with_data
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
+
+if TYPE_CHECKING:
+    from bmix.models.store import Classifier
+    from bmix.retraining.measure import TestData
 
 
 class Judges:
@@ -62,8 +72,30 @@ class Judges:
             self._of_new = noise_of_new(quality, self._changes.suspects)
 
     def noise(self) -> list[Finding]:
-        """What the estimates of wrong labels say."""
-        return judge_noise(self._before, self.facts, self._of_new, self._limits)
+        """What the estimates of wrong labels say, and the features that they were made by."""
+        drift = [] if self._champion is None or not self._limits.drift else [self._judge_drift(self._champion)]
+        return [*judge_noise(self._before, self.facts, self._of_new, self._limits), *drift]
+
+    def keep_features(self, folder: Path) -> None:
+        """Keep a sample of the features that later nights compare theirs with, if there are any."""
+        if self._limits.drift:
+            keep_sample(self._project, self._manifest, folder)
+
+    def _judge_drift(self, champion: Version) -> Finding:
+        added = self._changes.added if self._changes else frozenset()
+        before = Features.read(champion.data / FEATURES)
+        seed, new_N = self._project.params.audit.seed, self._manifest.frame["id"].isin(added).to_numpy(bool)
+        rows_N = drawn_rows(np.flatnonzero(new_N), seed, "new")
+        if len(rows_N) < FEWEST_NEW:
+            return judge_drift(f"fewer than {FEWEST_NEW} images are new", 0, 0, self._limits)
+        now = audit_features(self._project.folder, self._project.params, self._manifest, rows_N)
+        if isinstance(now, str):
+            return judge_drift(now, 0, 0, self._limits)
+        if before is None or before.origin != now.origin:
+            kept = "keeps none" if before is None else f"keeps those of {before.origin}"
+            return judge_drift(f"{champion.name} {kept}, today's are of {now.origin}", 0, 0, self._limits)
+        found = two_sample_test(before.values_ND, now.values_ND, numpy_generator(seed, "drift", "permutations"))
+        return judge_drift(found, len(before.values_ND), len(rows_N), self._limits)
 
     def is_champion(self) -> bool:
         """Whether the candidate's weights are those of the champion."""
@@ -90,7 +122,25 @@ class Judges:
             self.comparisons[OWN] = compare_on(own, self._manifest, models, params.evaluate, params.training.seed, OWN)
         except InputError as error:
             notes = [_not_compared(OWN, error, passes=True)]
-        return [*judge_model(self.comparisons, self._limits), *notes]
+        return [*judge_model({**self.comparisons, **self._with_best(today, models)}, self._limits), *notes]
+
+    def _with_best(self, today: TestData, models: tuple[Classifier, Classifier]) -> dict[str, Mapping[str, Difference]]:
+        """The candidate against the best of the versions before the champion: small losses must not add up."""
+        best = best_before(self._champion, self._limits.memory) if self._champion else None
+        if best is None:
+            return {}
+        from bmix.models.store import load_classifier
+        from bmix.retraining.measure import TODAY, compare_on
+
+        params, name = self._project.params, f"{TODAY}, {best.name}"
+        try:
+            reference = load_classifier(best.folder).to(models[1].device)
+            pair = (reference, models[1])
+            return {
+                name: compare_on(today, read_manifest(best.data), pair, params.evaluate, params.training.seed, name)
+            }
+        except InputError:
+            return {}
 
     def measures(self) -> dict[str, float | None]:
         """The mAP of candidate and champion on today's test split, of all and of few-shot classes, in [0, 1]."""

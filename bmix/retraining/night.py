@@ -211,7 +211,9 @@ class _Night:
 
     def _promote(self) -> None:
         self._record.reason = self._judges.told()
-        version = keep_version(self._project.folder, self._record.reason, self._judges.facts.plain())
+        version = keep_version(
+            self._project.folder, self._record.reason, self._judges.facts.plain(), self._judges.keep_features
+        )
         promote(version, self._champion.number if self._champion else None)
         mark_champion(version, self._champion, self._record.reason)
         if self._project.params.retrain.commit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,6 +68,15 @@ def previous() -> Version | None:
     return _linked(PREVIOUS)
 
 
+def best_before(champion: Version, memory: int) -> Version | None:
+    """The version with the best mAP, on its own night's test split, of the `memory` ones before the champion; None if
+    there is none.
+    """
+    older = [version for version in all_versions() if version.number < champion.number]
+    recent = [version for version in older[-memory:] if version.note["mAP"]["all"] is not None] if memory else []
+    return max(recent, key=lambda version: (version.note["mAP"]["all"], version.number), default=None)
+
+
 def find_version(text: str) -> Version:
     """The version of this number, or `champion` or `previous`; InputError if there is none."""
     if text in (CHAMPION.name, PREVIOUS.name):
@@ -85,10 +94,12 @@ def find_version(text: str) -> Version:
     )
 
 
-def keep_version(run: Path, reason: str, facts: Mapping[str, Any]) -> Version:
+def keep_version(
+    run: Path, reason: str, facts: Mapping[str, Any], keep: Callable[[Path], None] = lambda folder: None
+) -> Version:
     """Copy the model of a finished run, its way back and its data into a new version's folder: whole or not at all.
 
-    Nothing that is served changes.
+    keep: writes more into the folder of the data. Nothing that is served changes.
     """
     number = max((version.number for version in all_versions()), default=0) + 1
     folder = _folder(number)
@@ -102,6 +113,7 @@ def keep_version(run: Path, reason: str, facts: Mapping[str, Any]) -> Version:
         ]:
             if source.is_file() or target.name in (WEIGHTS, SPEC):
                 shutil.copyfile(source, target)
+        keep(temporary / DATA)
         note = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": str(run),

@@ -128,7 +128,7 @@ def test_changes_name_new_images_and_those_with_other_labels() -> None:
     extra = with_rows(manifest(3), id=["x", "y", "z"], split=["train", "train", "test"], digest=["1", "2", "3"])
     now = pd.concat([before.frame.assign(labels=labels).iloc[1:], extra.frame])
     changes = data_changes(before.frame, now)
-    assert (changes.new, changes.gone, changes.kept) == (3, 1, 99)
+    assert (changes.added, changes.gone, changes.kept) == ({"x", "y", "z"}, 1, 99)
     assert changes.relabelled == 1 / 99
     # Image 5 is in test, and the order of the labels of image 1 means nothing.
     assert changes.suspects == {"x", "y"}

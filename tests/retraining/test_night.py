@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from bmix.models.calibration import weights_digest
 from bmix.pipeline.repro import PipelineError
 from bmix.retraining import history
+from bmix.retraining.data_gate import DRIFT
 from bmix.retraining.history import NIGHTS, NightRecord, read_nights
 from bmix.retraining.inputs import OWN
 from bmix.retraining.night import LOCK, BusyError, run_night
@@ -243,3 +247,88 @@ def test_a_version_promoted_by_its_number_is_served(project: Path, stages: Stage
     run_night([], stages.tools)
     promote(all_versions()[0])
     assert (champion().number, previous().number) == (1, 2)  # type: ignore[union-attr]
+
+
+def test_a_model_that_starts_from_the_champion_is_nothing_new_after_a_promotion(
+    project: Path, stages: StagesByHand
+) -> None:
+    run_night([], stages.tools)
+    write_rows(project, 450)
+    edits = [f"model.weights={CHAMPION}"]
+    assert run_night(edits, stages.tools).result == history.PROMOTED
+    stages.met = []
+    assert run_night(edits, stages.tools).result == history.NOTHING_NEW
+    assert stages.met == []
+
+
+def finding(night: NightRecord, what: str) -> Any:
+    return next(one for one in night.findings if one.what == what)
+
+
+def test_new_images_are_compared_with_the_accepted_ones_by_their_features(project: Path, stages: StagesByHand) -> None:
+    edit_own_params(gate_model=False)
+    run_night([], stages.tools)
+    write_rows(project, 450)
+    same = finding(run_night([], stages.tools), DRIFT)
+    assert (same.before, same.warns, same.passes) == ("300 accepted", False, True)
+    assert same.now.startswith("150 new, distance 0.0")
+
+    def shift(by: float) -> None:
+        with np.load(SET) as found:
+            content = dict(found)
+        content["X"][450:] += by
+        np.savez(SET, **content)
+
+    write_rows(project, 600)
+    shift(1.0)
+    warned = run_night([], stages.tools)
+    assert (finding(warned, DRIFT).warns, warned.result) == (True, history.PROMOTED)
+    assert finding(warned, DRIFT).now.endswith("p 0.001")
+    roll_back()
+    edit_own_params(gate_drift=True)
+    refused = run_night([], stages.tools)
+    assert (refused.result, finding(refused, DRIFT).passes) == (history.BY_DATA, False)
+    assert refused.reason.startswith(f"{DRIFT}: 150 new, distance")
+
+
+def test_why_features_are_not_compared_is_told(project: Path, stages: StagesByHand) -> None:
+    run_night([], stages.tools)
+    write_rows(project, 310)
+    assert finding(run_night([], stages.tools), DRIFT).now == "not compared: fewer than 20 images are new"
+    (CHAMPION / "data/features.npz").write_bytes(b"damaged")
+    write_rows(project, 450)
+    assert "version 2 keeps none" in finding(run_night([], stages.tools), DRIFT).now
+    write_rows(project, 500)
+    off = finding(run_night(["audit.features=off"], stages.tools), DRIFT)
+    assert (off.passes, off.now) == (
+        True,
+        "not compared: the audit has no features (audit.features, audit.weights)",
+    )
+    write_rows(project, 550)
+    assert DRIFT not in [one.what for one in run_night(["retrain.drift=0"], stages.tools).findings]
+
+
+def weaken(by: float) -> None:
+    """Turn the first class's line of the candidate, the newest model, by noise."""
+    path = max(Path(".bmix/runs").glob("night-*/models/final/model.safetensors"), key=lambda path: path.stat().st_mtime)
+    weights = load_file(path)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal(weights["head.linear.weight"].shape))
+    weights["head.linear.weight"] = (weights["head.linear.weight"] + by * noise).float()
+    save_file(weights, path)
+
+
+def test_small_losses_do_not_add_up(project: Path, stages: StagesByHand) -> None:
+    edit_own_params(worse=0.08, worse_group=1.0)
+    run_night([], stages.tools)
+    write_rows(project, 400)
+    stages.before["publish"] = lambda: weaken(0.08)
+    assert run_night([], stages.tools).result == history.PROMOTED
+    write_rows(project, 500)
+    stages.before["publish"] = lambda: weaken(0.14)
+    night = run_night([], stages.tools)
+    assert night.result == history.BY_MODEL
+    # Against the champion alone it loses no more than it may.
+    assert night.reason.startswith("mAP all, today's test split, version 1: ")
+    assert ";" not in night.reason
+    edit_own_params(memory=0)
+    assert run_night([], stages.tools).result == history.PROMOTED
