@@ -140,6 +140,36 @@ class AuditParams(Section):
     seed: Seed = Field(description="draws the folds, and the weights of the two networks")
 
 
+class PretrainParams(Section):
+    """How the backbone learns from images alone, before warm-up."""
+
+    method: Literal["off", "rotation", "simsiam"] = Field(
+        description="rotation: which of four ways up an image is; simsiam: two views of an image predict each other"
+    )
+    unlabelled: bool = Field(description="the images of split unlabelled too")
+    epochs: int = Field(ge=1, le=100_000, description="of pre-training")
+    batch_size: int = Field(ge=2, description="images per step; rotation shows each in four ways, simsiam in two views")
+    optimizer: Literal["sgd", "adamw"] = Field(description="sgd with a momentum of 0.9")
+    learning_rate: float = Field(gt=0, description="the highest; one cosine down over all epochs")
+    weight_decay: float = Field(ge=0, description="of both optimisers")
+    seed: Seed = Field(description="first weights, order of the images, augmentation")
+
+
+class PseudoParams(Section):
+    """How the images of split unlabelled get labels from the warmed-up model, and what these count for."""
+
+    use: bool = Field(description="label them, and train on them after warm-up")
+    present: Share = Field(description="probability from which on a class counts as present")
+    absent: Share = Field(description="probability up to which it counts as absent; in between it has no loss")
+    weight: float = Field(ge=0, description="ω, what a pseudo-label's loss counts for beside a given label's")
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> PseudoParams:
+        if self.absent >= self.present:
+            raise ValueError(f"absent {self.absent} is not below present {self.present}")
+        return self
+
+
 class ModelParams(Section):
     """The network, and what it is asked."""
 
@@ -293,6 +323,8 @@ class Params(Section):
     data: DataParams
     noise: NoiseParams
     audit: AuditParams
+    pretrain: PretrainParams
+    pseudo: PseudoParams
     model: ModelParams
     training: TrainingParams
     method: MethodParams

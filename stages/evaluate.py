@@ -11,6 +11,8 @@ import torch
 from bmix.data.groups import group_cuts
 from bmix.data.manifest import Manifest, holds_features, read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.pretrained import read_pretrained
+from bmix.data.pseudo import read_note
 from bmix.data.quality import LabelQuality, read_quality
 from bmix.evaluation.calibration import FittedCalibration, content, fit_calibration
 from bmix.evaluation.cautions import cautions
@@ -32,9 +34,9 @@ from bmix.support import console
 from bmix.support.files import replaced, replaced_folder, write_json, write_text
 from bmix.workspace.timings import stage_timing
 
-DATA, MODEL = Path("data"), Path("models/final")
+DATA, MODEL, PRETRAINED = Path("data"), Path("models/final"), Path("models/pretrained")
 PREPARED, NOISY = DATA / "prepared", DATA / "noisy"
-AUDIT = DATA / "audit"
+AUDIT, PSEUDO = DATA / "audit", DATA / "pseudo"
 METRICS, PLOTS, REPORT = Path("metrics.json"), Path("plots"), Path("report.html")
 HELD_OUT = "val"
 """The split that temperature and thresholds are fitted to."""
@@ -97,7 +99,12 @@ def measure(params: Params, manifest: Manifest, classifier: Classifier) -> Evalu
         curve_points=params.evaluate.curve_points,
         single_label=params.single_label,
     )
-    return replace(evaluation, calibration=calibrate(params, predictions, measured))
+    return replace(
+        evaluation,
+        calibration=calibrate(params, predictions, measured),
+        pretrained=read_pretrained(PRETRAINED),
+        pseudo=read_note(PSEUDO),
+    )
 
 
 def calibrate(params: Params, predictions: dict[str, SplitPrediction], measured: list[str]) -> FittedCalibration | None:

@@ -1,4 +1,4 @@
-"""What the stages warmup and train share: one run, resumed where it was killed, alone on its checkpoint."""
+"""What the stages that train share: one run, resumed where it was killed, alone on its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.data.present import read_present
+from bmix.data.pseudo import read_pseudo
 from bmix.models.registry import weights_file
 from bmix.params import Params
 from bmix.recipes import RECIPES
@@ -27,12 +28,21 @@ from bmix.workspace.pipeline_file import declared
 from bmix.workspace.project import project_root
 from bmix.workspace.timings import failure_noted, note_epochs, stage_timing
 
-PREPARED, NOISY = Path("data/prepared"), Path("data/noisy")
-AUDIT, WARMUP = Path("data/audit"), Path("models/warmup")
+PREPARED, NOISY, PSEUDO = Path("data/prepared"), Path("data/noisy"), Path("data/pseudo")
+AUDIT, PRETRAINED, WARMUP = Path("data/audit"), Path("models/pretrained"), Path("models/warmup")
 
 
-def run_stage(stage: str, params: Params, until: int, start: Path | None, finish: Callable[[Trainer], None]) -> None:
-    """Train until `until`, from the state in `start` or from nothing, then `finish`; a killed run goes on.
+def run_stage(
+    stage: str,
+    params: Params,
+    until: int,
+    build: Callable[[Ranks], Trainer],
+    finish: Callable[[Trainer], None],
+    start: Path | None = None,
+    live: bool = False,
+) -> None:
+    """Train what `build` gives until `until`, from the state in `start` or from nothing, then `finish`; a killed run
+    goes on. live: MLflow shows its epochs while it trains.
 
     With `training.processes` above 1 this process becomes torchrun, whose processes come here again; all of them call
     `finish`.
@@ -44,23 +54,22 @@ def run_stage(stage: str, params: Params, until: int, start: Path | None, finish
         _refuse_missing(declaration.inputs)
         # DVC knows the weights by their path alone, which may also be a word such as none.
         weights = [path for path in [weights_file(Path(params.model.weights))] if path.is_file()]
-        identity = RunIdentity.of(
-            determining(declaration.settings(params.flat())), [*declaration.inputs, *weights], declaration.code
-        )
+        settings = declaration.settings(params.flat())
+        identity = RunIdentity.of(determining(settings), [*declaration.inputs, *weights], declaration.code)
         refuse_disagreement(ranks, identity.parts)
         checkpoints = Checkpoints(project_root() / ".bmix" / "checkpoints", stage, identity)
         with _claimed_by_first(checkpoints.folder, ranks):
-            trainer = _begin(params, checkpoints, start, ranks)
+            trainer = _begin(build(ranks), checkpoints, start)
             refuse_disagreement(ranks, {"epochs trained so far": trainer.epoch})
-            _train(stage, params, trainer, until, checkpoints)
+            _train(stage, params, trainer, until, checkpoints, live)
             finish(trainer)
             if ranks.first:
-                checkpoints.finish(keep=can_be_longer(params.flat()))
+                checkpoints.finish(keep=can_be_longer(settings))
 
 
 def can_be_longer(settings: dict[str, Any]) -> bool:
     """Whether a run is the beginning of a longer one: nothing in it depends on the number of its epochs."""
-    return bool(settings["training.schedule"] == "constant")
+    return settings.get("training.schedule") == "constant"
 
 
 def determining(settings: dict[str, Any]) -> dict[str, Any]:
@@ -68,36 +77,45 @@ def determining(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key != "training.epochs" or not can_be_longer(settings)}
 
 
-def _begin(params: Params, checkpoints: Checkpoints, start: Path | None, ranks: Ranks) -> Trainer:
+def labelled_run(params: Params, ranks: Ranks, pretrained: Path | None = None, pseudo: bool = False) -> Trainer:
+    """A run on the given labels before its first epoch.
+
+    pretrained: the weights that its backbone starts from. pseudo: pseudo-labelled images join the random sampler, if
+    there are any.
+    """
     manifest = read_manifest(PREPARED)
     _, given_NK, true_NK = read_labels(NOISY, manifest)
     present_NK = read_present(AUDIT, *given_NK.shape) if RECIPES[params.training.recipe].uses_audit else None
-    trainer = build_trainer(params, manifest, given_NK, ranks, true_NK, present_NK)
+    pseudo_UK = read_pseudo(PSEUDO, len(manifest.rows("unlabelled")), len(manifest.classes)) if pseudo else None
+    return build_trainer(params, manifest, given_NK, ranks, true_NK, present_NK, pretrained, pseudo_UK)
+
+
+def _begin(trainer: Trainer, checkpoints: Checkpoints, start: Path | None) -> Trainer:
     if checkpoints.resume(trainer):
-        if ranks.first:
+        if trainer.ranks.first:
             _tell([f"goes on after epoch {trainer.epoch} from {checkpoints.folder}"])
         return trainer
-    if ranks.first:
+    if trainer.ranks.first:
         _tell(checkpoints.other_run())
     if start is not None:
         load_run(trainer, start)
     return trainer
 
 
-def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints: Checkpoints) -> None:
+def _train(stage: str, params: Params, trainer: Trainer, until: int, checkpoints: Checkpoints, live: bool) -> None:
     if not trainer.ranks.first:
         advance(trainer, until)
         return
-    live = LiveRun.start(stage, params.flat())
+    shown = LiveRun.start(stage, params.flat()) if live else LiveRun(None)
 
     def on_epoch(trainer: Trainer) -> None:
         checkpoints.save(trainer)
-        live.log_epoch(trainer.tables.history[-1], trainer.epoch)
+        shown.log_epoch(trainer.tables.history[-1], trainer.epoch)
 
     try:
         advance(trainer, until, on_epoch)
     finally:
-        live.end("FINISHED" if trainer.epoch == until else "FAILED")
+        shown.end("FINISHED" if trainer.epoch == until else "FAILED")
     note_epochs(stage, trainer.tables.seconds)
 
 

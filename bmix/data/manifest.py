@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = ["id", "path", "split", "labels", "ignore", "digest"]
+IMAGE_COLUMNS = ["id", "path", "split", "digest"]
+"""Those that say nothing of labels."""
 TRUE = "true"
 """A further column, of lists of names, where the source itself knows what is true."""
 REVIEWED = "reviewed"
@@ -164,6 +166,15 @@ def read_manifest(folder: Path) -> Manifest:
         refuse(frame, str(path))
     _refuse_unknown_classes(manifest, str(path))
     return manifest
+
+
+def read_images(folder: Path) -> Manifest:
+    """The manifest without its labels, which are not read, and without classes; InputError as `read_manifest`."""
+    path = folder / "manifest.parquet"
+    frame = read_table(path, {name: MANIFEST_COLUMNS[name] for name in IMAGE_COLUMNS}, _MADE)
+    for refuse in (_refuse_duplicate_ids, _refuse_bad_splits, _refuse_bad_paths):
+        refuse(frame, str(path))
+    return Manifest(frame, [])
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

@@ -29,6 +29,7 @@ from bmix.evaluation.verdicts import (
 )
 
 if TYPE_CHECKING:
+    from bmix.data.pretrained import Pretrained
     from bmix.evaluation.calibration import FittedCalibration
 
 DECIMALS = 6
@@ -68,7 +69,8 @@ class Evaluation:
     ap: average precision by split, the result's own split first. curves: recall and precision per class on that split.
     true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
     that manages no labels. calibration: None where there is no val split to fit it to. top1: by split as `ap`; None
-    unless every image has exactly one class.
+    unless every image has exactly one class. pretrained: None where nothing was pre-trained. pseudo: what is known of the
+    pseudo-labels, None where there are none.
     """
 
     split: str
@@ -82,6 +84,8 @@ class Evaluation:
     noise: NoiseScores | None
     calibration: FittedCalibration | None = None
     top1: dict[str, Top1] | None = None
+    pretrained: Pretrained | None = None
+    pseudo: dict[str, Any] | None = None
 
     @property
     def classes(self) -> list[str]:

@@ -15,11 +15,15 @@ from bmix.figures.gallery import Gallery, draw_sheet, galleries, gallery_table
 from bmix.figures.labels import found, moves, transition
 from bmix.figures.panels import Drawn, Plot, render
 from bmix.figures.per_class import ap_by_class, class_frequencies, pr_curves
+from bmix.figures.pretraining import pretraining
+from bmix.figures.pseudo_labels import pseudo_labels
 from bmix.figures.reliability import reliability
 from bmix.figures.training import learning_curves, mixtures, sampler, verdict_shares_by_epoch
 from bmix.support.spreadsheet import write_named_csv
 
 FIGURES: dict[str, Callable[[Evaluation], Plot | None]] = {
+    "pretraining": pretraining,
+    "pseudo_labels": pseudo_labels,
     "learning_curves": learning_curves,
     "class_frequencies": class_frequencies,
     "ap_by_class": ap_by_class,

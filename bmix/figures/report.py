@@ -49,6 +49,16 @@ FIGURE_TEXTS = {
         "Labels that are not clean, epoch by epoch",
         "The coloured areas should come near the dotted line where the truth is known, and settle towards the end.",
     ),
+    "pretraining": (
+        "Pre-training without labels",
+        "What the backbone learnt from images alone, before warm-up; an accuracy of 25 % is chance, a spread near 0 is "
+        "a failure.",
+    ),
+    "pseudo_labels": (
+        "Pseudo-labels",
+        "What the warmed-up model said of the unlabelled images, class by class; a class without a bar learns nothing "
+        "new from them.",
+    ),
     "learning_curves": (
         "Learning curves",
         "Where the loss of the given labels stays high while the training loss falls, wrong labels are not learnt by "

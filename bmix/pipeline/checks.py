@@ -16,6 +16,7 @@ from bmix.pipeline.data_check import check_data, remember, remembered
 from bmix.pipeline.presets import expand_presets
 from bmix.pipeline.recipe_check import check_recipe
 from bmix.pipeline.repro import shown_command
+from bmix.pretraining.check import check_pretraining
 from bmix.sources.registry import SOURCES
 from bmix.support.errors import InputError
 from bmix.workspace.pipeline_file import output_names
@@ -52,6 +53,7 @@ def check_inputs(params: Params) -> list[str]:
     check_weights("model.weights", params.model.weights)
     _check_model(params)
     check_audit(params, SOURCES[params.data.source].holds_features)
+    check_pretraining(params, SOURCES[params.data.source].holds_features)
     needs_truth = check_recipe(params, CHECKED_RECIPE)
     return check_data(params, memo=CHECKED, digests=DIGESTS, needs_truth=needs_truth)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import bmix
 from bmix.noise.checks import check_keeps_one_class, noise_matrix
+from bmix.pseudo.check import check_pseudo
 from bmix.sources.provenance import read_review
 from bmix.support.errors import InputError, nearest
 from bmix.support.files import read_json, write_json
@@ -54,6 +55,7 @@ def _examined(params: Params, memo: Path | None, digests: Path | None, state: st
     def accept(manifest: Manifest) -> None:
         _refuse_missing_split(manifest.splits(), params.evaluate.split, params.data.path)
         _check_classes(params, manifest.classes)
+        check_pseudo(params, manifest.splits(), params.data.path)
         refuse_two_truths(manifest, params.noise.kind)
         if params.single_label:
             check_one_class(manifest, params.data.path)
@@ -116,6 +118,7 @@ def _state(params: Params) -> str:
         params.noise.model_dump(),
         [params.model.task, params.model.head, params.model.queries],
         params.evaluate.split,
+        [params.pseudo.use, params.training.epochs <= params.training.warmup_epochs],
         str(Path.cwd()),
     ]
     places = [params.data.path, params.data.root, params.noise.matrix]

@@ -12,7 +12,7 @@ from bmix.method.mixture import fit_loss_mixtures
 from bmix.method.objective import balancemix_loss
 from bmix.method.refine import refine_labels
 from bmix.method.sampling import RareLabels, class_confidence, instance_scores, sampling_probability
-from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
+from bmix.recipes.shared.base import Classify, EpochPass, Side, Step, StepResult
 from bmix.recipes.shared.mixtures import mixtures_of_state, mixtures_state
 from bmix.recipes.shared.pairs import MixedPairs, mixed
 
@@ -57,9 +57,12 @@ class BalanceMix(MixedPairs):
         if not self.managing or step.partner is None:
             return super().step(classify, step)
         labels, verdict, weight = self._refine(step.random.rows, step.random.confidence)
-        partner_labels, _, _ = self._refine(step.partner.rows, step.partner.confidence)
-        views, targets = mixed(step, labels, partner_labels)
+        views, targets = mixed(step, labels, self.partner_labels(step.partner))
         return StepResult(balancemix_loss(classify(views), targets, weight), verdict, labels)
+
+    def partner_labels(self, partner: Side) -> Tensor:
+        """The refined ones, once labels are managed."""
+        return self._refine(partner.rows, partner.confidence)[0] if self.managing else super().partner_labels(partner)
 
     def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """Eq. 2-4, and from the last warm-up epoch on eq. 6-8."""

@@ -72,7 +72,8 @@ def _images(manifest: Manifest, data: DataParams) -> str:
 
 def _truth(manifest: Manifest) -> str:
     """How the given labels differ from the true ones."""
-    given, true = ([set(names) for names in manifest.frame[column]] for column in ("labels", TRUE))
+    labelled = manifest.frame[manifest.frame["split"] != "unlabelled"]
+    given, true = ([set(names) for names in labelled[column]] for column in ("labels", TRUE))
     wrong = sum(len(own - right) for own, right in zip(given, true, strict=True))
     missing = sum(len(right - own) for own, right in zip(given, true, strict=True))
     return f"of the {sum(map(len, given))} given labels {wrong} are wrong, and {missing} are missing"

@@ -39,8 +39,8 @@ class Rows:
         return self._each(self.frame[kept_N], lambda entries: entries.at(kept_N))
 
     def without_labels(self, emptied_N: np.ndarray) -> Rows:
-        """The rows with all labels taken from those that bool (N,) marks."""
-        return self._each(self.frame, lambda entries: entries.without(emptied_N))
+        """The rows with all given labels taken from those that bool (N,) marks; the true ones can score a guess."""
+        return replace(self._each(self.frame, lambda entries: entries.without(emptied_N)), true=self.true)
 
     def _each(self, frame: pd.DataFrame, change: Callable[[Entries], Entries]) -> Rows:
         true, reviewed = (None if entries is None else change(entries) for entries in (self.true, self.reviewed))

@@ -25,6 +25,8 @@ from bmix.workspace.timings import read_timing
 AUDIT = Path("data/audit")
 CLASSES_PICTURE, NOISE = PREPARED / "classes.png", NOISY / "noise.json"
 LABEL_QUALITY, NOISE_ESTIMATE = AUDIT / "label_quality.parquet", AUDIT / "noise_estimate.json"
+PRETRAIN_NOTE, PRETRAIN_HISTORY = Path("models/pretrained/pretrain.json"), Path("models/pretrained/history.csv")
+PSEUDO_NOTE = Path("data/pseudo/pseudo.json")
 HISTORY, MIXTURES, SAMPLER = Path("history.csv"), Path("mixtures.parquet"), Path("sampler.csv")
 VERDICTS, VERDICT_COUNTS = Path("verdicts.parquet"), Path("verdicts.json")
 MODEL = Path("models/final")
@@ -110,7 +112,9 @@ def read_record() -> Record:
         "prepare": StageContent(_points(tables.overall_numbers(facts)), _files(FACTS, CLASSES_PICTURE)),
         "noise": StageContent(_points(tables.overall_numbers(read_json(NOISE))), _files(NOISE)),
         "audit": _audit_content(),
+        "pretrain": _pretrain_content(),
         "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
+        "pseudo": _pseudo_content(),
         "train": StageContent(_epoch_points(params, warmup=False), [*_files(*TRAINED), *way_back], [training]),
         "evaluate": StageContent(_class_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]),
     }
@@ -148,6 +152,9 @@ def _refuse_missing_files() -> None:
         LABELS,
         NOISE,
         NOISE_ESTIMATE,
+        PRETRAIN_NOTE,
+        PRETRAIN_HISTORY,
+        PSEUDO_NOTE,
         *TRAINED,
         VERDICTS,
         METRICS,
@@ -178,6 +185,23 @@ def _audit_content() -> StageContent:
         return StageContent([], _files(NOISE_ESTIMATE))
     found = _points(tables.overall_numbers({"audit": estimate["splits"]}))
     return StageContent(found, [*_files(NOISE_ESTIMATE), (LABEL_QUALITY, "labels")])
+
+
+def _pretrain_content() -> StageContent:
+    rows = pd.read_csv(PRETRAIN_HISTORY).set_index("epoch").dropna(axis="columns", how="all")
+    points = [
+        Point(f"pretraining/{name}", value, epoch)
+        for name, column in rows.items()
+        for epoch, value in zip(rows.index.tolist(), column.tolist(), strict=True)
+        if math.isfinite(value)
+    ]
+    return StageContent(points, _files(PRETRAIN_NOTE, PRETRAIN_HISTORY))
+
+
+def _pseudo_content() -> StageContent:
+    note = read_json(PSEUDO_NOTE)
+    found = _points(tables.overall_numbers({"pseudo-labels": note})) if note["use"] else []
+    return StageContent(found, _files(PSEUDO_NOTE))
 
 
 def _epoch_points(params: Params, warmup: bool) -> list[Point]:

@@ -59,10 +59,13 @@ class EpochTotals:
         self._sizes: list[int] = []
         self._verdicts: list[Tensor] = []
 
-    def add(self, result: StepResult, rows_B: Tensor, given_BK: Tensor) -> None:
-        """Count one step: its loss per instance, and its verdicts by given value and, where it is known, the truth."""
+    def add(self, result: StepResult, rows_B: Tensor, given_BK: Tensor, size: int) -> None:
+        """Count one step: its loss per instance, and its verdicts by given value and, where it is known, the truth.
+
+        rows, given: of its labelled instances. size: how many it has with those of a pool.
+        """
         self._losses.append(result.loss.detach())
-        self._sizes.append(len(given_BK))
+        self._sizes.append(size)
         self._truth.add(rows_B, given_BK, result.refined, result.verdict)
         self.verdicts.add(rows_B, given_BK, result.refined, result.verdict)
         verdict_BK = result.verdict

@@ -14,13 +14,14 @@ from bmix.data.stores import FeatureViews, Store
 from bmix.evaluation.metrics import average_precision
 from bmix.method.ledger import Ledger
 from bmix.models.store import Classifier
-from bmix.recipes.shared.base import EpochPass, Recipe, Side, Step
+from bmix.recipes.shared.base import EpochPass, Recipe, Side, Step, StepResult
 from bmix.training.engine import Engine
 from bmix.training.epoch_tables import EpochTables, EpochTotals
 from bmix.training.finite import FiniteGuard
 from bmix.training.loading import load, worker_count
 from bmix.training.passes import DrawnViews, PlainViews, confidence, epoch_pass
 from bmix.training.plan import Plan
+from bmix.training.pool import JoinedStore, Pool
 from bmix.training.ranks import Ranks
 from bmix.training.steps import EpochSteps, SideViews, StepViews, draw_pairs
 
@@ -34,6 +35,7 @@ class Trainer:
     It changes `classifier` in place. `images`: the training instances by row, images or features. `validation`: more
     of them and their labels (V, K) of 0, 1 and -1 for ignored, or None. `ranks`: this process among those of the run;
     all of them call the same methods, and all have the same recipe, weights and records after each.
+    `pool`: pseudo-labelled images, which the random sampler draws too; None if there are none.
     `true_NK`: the true labels, int8 (N, K) of 0, 1 and -1 for unknown, by which the history scores the verdicts.
     """
 
@@ -47,9 +49,11 @@ class Trainer:
         validation: tuple[Store, Tensor] | None = None,
         ranks: Ranks | None = None,
         true_NK: Tensor | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.classifier, self.recipe, self.images = classifier, recipe, images
         self.plan, self.augment, self.validation = plan, augment, validation
+        self.pool, self._drawn = pool, images if pool is None else JoinedStore(images, pool.images)
         self.ranks = ranks or Ranks()
         self.engine = Engine(classifier, plan, self.ranks)
         self.tables = EpochTables()
@@ -63,8 +67,8 @@ class Trainer:
         epoch = self.epoch + 1
         self.recipe.begin_epoch(epoch, self.plan.epochs)
         steps = self._steps(epoch)
-        totals, guard = EpochTotals(len(self.images), self._true_NK), FiniteGuard(epoch, self.recipe.image_ids)
-        workers = worker_count(self.images, self.augment, self.ranks.here)
+        totals, guard = EpochTotals(len(self.images), self._true_NK), FiniteGuard(epoch, self._ids())
+        workers = worker_count(self._drawn, self.augment, self.ranks.here)
         for number, views in enumerate(load(steps, workers)):
             learning_rate = self.plan.learning_rate_at((self.epoch + number / len(steps)) / self.plan.epochs)
             self._step(views, learning_rate, number, totals, guard)
@@ -107,20 +111,33 @@ class Trainer:
 
     def _steps(self, epoch: int) -> EpochSteps:
         plan = self.plan
-        pairs = draw_pairs(len(self.images), self.recipe, plan.seed, epoch)
+        own, drawn = len(self.images), len(self._drawn)
+        pairs = draw_pairs(drawn, self.recipe, plan.seed, epoch, partners=own)
         doubtful_N = self.recipe.doubtful_rows()
-        doubtful_N = None if doubtful_N is None else doubtful_N.cpu()
-        return EpochSteps(self.images, self.augment, pairs, doubtful_N, plan.batch_size, plan.seed, epoch, self.ranks)
+        if doubtful_N is not None:
+            doubtful_N = torch.cat([doubtful_N.cpu(), torch.zeros(drawn - own, dtype=torch.bool)])
+        return EpochSteps(self._drawn, self.augment, pairs, doubtful_N, plan.batch_size, plan.seed, epoch, self.ranks)
 
     def _step(
         self, views: StepViews, learning_rate: float, number: int, totals: EpochTotals, guard: FiniteGuard
     ) -> None:
         self.engine.key_dropout(views.positions, self.plan.seed, self.epoch + 1)
         step = self._to_step(views)
-        result = self.recipe.step(self.engine.classify, step)
+        result, rows = self._result(step)
         self.engine.update(self.engine.penalised(result.loss), learning_rate, views.share)
         guard.watch(result.loss.detach(), number, views, learning_rate)
-        totals.add(result, step.random.rows, self.recipe.given_NK[step.random.rows])
+        totals.add(result, rows, self.recipe.given_NK[rows], len(step.random.rows))
+
+    def _result(self, step: Step) -> tuple[StepResult, Tensor]:
+        """The step's result, and the rows of the labelled images in it."""
+        if self.pool is None:
+            return self.recipe.step(self.engine.classify, step), step.random.rows
+        return self.pool.step(self.recipe, self.engine.classify, step)
+
+    def _ids(self) -> list[str] | None:
+        """Of all that the random sampler draws."""
+        ids = self.recipe.image_ids
+        return ids if ids is None or self.pool is None else [*ids, *self.pool.ids]
 
     def _to_step(self, views: StepViews) -> Step:
         views = views.to(self.engine.device)

@@ -44,6 +44,7 @@ class Progress:
             f"epoch {row['epoch']}/{self.trainer.plan.epochs} {row['phase']}",
             f"loss {row['train_loss']:.4f}",
         ]
+        parts += self.trainer.recipe.told()
         if row["given_loss"] is not None:
             parts.append(f"given {row['given_loss']:.4f}")
         if row["val_map"] is not None:

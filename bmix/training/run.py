@@ -21,6 +21,7 @@ from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
 from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings, Standardise
+from bmix.models.pretrained import load_backbone
 from bmix.models.registry import check_fit
 from bmix.models.store import Classifier, ClassifierSpec, save_classifier
 from bmix.recipes import RECIPES, check_task, own_settings, unknown_truth
@@ -30,6 +31,7 @@ from bmix.support.files import replaced_folder, write_csv, write_json, write_par
 from bmix.training.epoch_tables import mixture_schema
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan
+from bmix.training.pool import Pool
 from bmix.training.progress import Progress
 from bmix.training.ranks import Ranks, own_device
 from bmix.training.truth import UNKNOWN
@@ -67,13 +69,16 @@ def build_trainer(
     ranks: Ranks | None = None,
     true_NK: np.ndarray | None = None,
     present_NK: np.ndarray | None = None,
+    pretrained: Path | None = None,
+    pseudo_UK: np.ndarray | None = None,
 ) -> Trainer:
     """A run before its first epoch, on the GPU where one is. given_NK: the given labels of the training split, 0/1.
 
     true_NK: the true ones, None where they are unknown: the history scores the verdicts by them, and no recipe is shown
     them but one that needs them. present_NK: what the audit says of every label, for a recipe that uses it; None if
-    nothing was audited. InputError if the truth is needed and unknown, for the recipe's own settings, and for labels or
-    a recipe that do not fit the task.
+    nothing was audited. pretrained: a file of weights of the backbone, which take the place of those that params name.
+    pseudo_UK: the pseudo-labels of the split unlabelled, int8 of 0, 1 and -1, None for none. InputError if the truth is
+    needed and unknown, for the recipe's own settings, and for labels or a recipe that do not fit the task.
     """
     set_up_torch(params.training.threads)
     device = own_device()
@@ -89,6 +94,8 @@ def build_trainer(
         validation = (held_out, torch.from_numpy(labels_VK))
     recipe = build_recipe(params, manifest, given_NK, true_NK, device, present_NK)
     network, spec = _build_network(params, manifest.classes, images, recipe.members)
+    if pretrained is not None:
+        load_backbone(network, pretrained)
     settings = params.training.model_dump(exclude={"recipe", "threads", "processes"})
     augment: Augment | FeatureViews = build_augment(params.data.augment)
     if isinstance(images, FeatureStore):
@@ -99,7 +106,11 @@ def build_trainer(
         augment = FeatureViews(params.data.jitter, deviation_D)
     classifier = Classifier(network, spec).to(device)
     scored_by = None if true_NK is None else _truth(true_NK, manifest.ignored_if_any("train")).to(device)
-    return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks, scored_by)
+    pool = None
+    if pseudo_UK is not None:
+        others = open_store(manifest, "unlabelled", params.image_root, params.data.image_size)
+        pool = Pool(others, torch.from_numpy(pseudo_UK).to(device), params.pseudo.weight, manifest.ids("unlabelled"))
+    return Trainer(classifier, recipe, images, Plan(**settings), augment, validation, ranks, scored_by, pool)
 
 
 def _truth(true_NK: np.ndarray, ignored_NK: np.ndarray | None) -> torch.Tensor:

@@ -27,13 +27,21 @@ class EpochPairs:
     coefficient_N: Tensor | None
 
 
-def draw_pairs(count: int, recipe: Recipe, seed: int, epoch: int) -> EpochPairs:
-    """The pairs of one epoch; without a probability of the recipe's, partners are drawn uniformly, with replacement."""
+def draw_pairs(count: int, recipe: Recipe, seed: int, epoch: int, partners: int | None = None) -> EpochPairs:
+    """The pairs of one epoch; without a probability of the recipe's, partners are drawn uniformly, with replacement.
+
+    count: the rows that the random sampler visits. partners: how many of them, the first, are drawn as partners; None:
+    all.
+    """
     rows_N = torch.randperm(count, generator=torch_generator(seed, "random sampler", epoch))
     if not recipe.mixes:
         return EpochPairs(rows_N, None, None)
+    if recipe.pairs_with_itself:
+        return EpochPairs(rows_N, rows_N, torch.ones(count))
     probability_N = recipe.partner_probability()
-    probability_N = torch.full((count,), 1 / count, dtype=torch.float64) if probability_N is None else probability_N
+    if probability_N is None:
+        partners = count if partners is None else partners
+        probability_N = torch.full((partners,), 1 / partners, dtype=torch.float64)
     partners_N = draw(probability_N.cpu(), count, torch_generator(seed, "minority sampler", epoch))
     coefficient_N = recipe.coefficients(count, torch_generator(seed, "mixing", epoch))
     return EpochPairs(rows_N, partners_N, coefficient_N)

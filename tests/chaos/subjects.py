@@ -302,6 +302,9 @@ def _build_evaluation() -> list[Path]:
         *map(Path, names),
         *(Path("data/prepared") / name for name in prepared),
         Path("data/audit/noise_estimate.json"),
+        Path("models/pretrained/history.csv"),
+        Path("models/pretrained/pretrain.json"),
+        Path("data/pseudo/pseudo.json"),
         *_files("data/noisy", ".json", ".parquet"),
     ]
 

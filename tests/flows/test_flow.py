@@ -18,7 +18,7 @@ from flows.retrain import check_cron, check_interval
 from tests.helpers.projects import copy_project, failing_stage, run
 from tests.support.test_locks import held_elsewhere
 
-CACHED = dict.fromkeys(["prepare", "noise", "audit", "warmup", "train", "evaluate"], "Cached")
+CACHED = dict.fromkeys(["prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train", "evaluate"], "Cached")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_states_tell_cached_restored_and_ran(project: Path) -> None:
     assert '"measure": "mAP all"' in artifact.data
     before = (project / "params.yaml").read_bytes()
     state = pipeline(["method.epsilon=0.7"], return_state=True)
-    restored = dict.fromkeys(["prepare", "noise", "audit", "warmup"], "Restored")
+    restored = dict.fromkeys(["prepare", "noise", "audit", "pretrain", "warmup", "pseudo"], "Restored")
     assert task_states(state) == restored | dict.fromkeys(["train", "evaluate", "publish"], "Ran")
     assert (project / "params.yaml").read_bytes() == before
 

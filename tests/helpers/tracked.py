@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from bmix.data import pretrained, pseudo
 from bmix.params import load_params
 from bmix.support.files import write_csv, write_json, write_parquet, write_text
 from bmix.support.spreadsheet import write_named_csv
@@ -22,7 +23,9 @@ OUTPUTS = {
     "prepare": "data/prepared",
     "noise": "data/noisy",
     "audit": "data/audit",
+    "pretrain": "models/pretrained",
     "warmup": "models/warmup",
+    "pseudo": "data/pseudo",
     "train": "models/final/model.safetensors",
     "evaluate": "metrics.json",
 }
@@ -50,7 +53,9 @@ def write_lock(folder: Path, version: int = 0, code: int = 0, **stage_versions: 
         "prepare": "data",
         "noise": "noise",
         "audit": "audit",
+        "pretrain": "pretrain",
         "warmup": "training",
+        "pseudo": "pseudo",
         "train": "method",
         "evaluate": "evaluate",
     }
@@ -78,6 +83,8 @@ def _write_data(folder: Path, changed: int) -> None:
     write_parquet(folder / "data/noisy/labels.parquet", frame[["id"]][:20].assign(given=labels[:20], true=labels[:20]))
     write_json(folder / "data/prepared/classes.json", CLASSES)
     write_json(folder / "data/audit/noise_estimate.json", {"features": "off", "splits": {}})
+    pretrained.write_nothing(folder / "models/pretrained")
+    pseudo.write_nothing(folder / "data/pseudo", len(CLASSES))
     facts = {
         "images": {"train": 20, "val": 5, "test": 5},
         "classes": {name: {"group": "few", "positives": {"train": 7}} for name in CLASSES},

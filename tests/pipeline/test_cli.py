@@ -192,7 +192,7 @@ def test_outside_of_a_project_the_command_says_where_it_belongs(tmp_path: Path) 
 
 
 def test_the_stages_are_those_of_the_pipeline_in_order() -> None:
-    names = ["prepare", "noise", "audit", "warmup", "train", "evaluate", "publish"]
+    names = ["prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train", "evaluate", "publish"]
     assert stage_names(REPOSITORY / "dvc.yaml") == names
 
 

@@ -14,7 +14,7 @@ from tests.helpers.tiny import REPOSITORY
 
 pytestmark = pytest.mark.pipeline
 
-STAGES = {"prepare", "noise", "audit", "warmup", "train", "evaluate"}
+STAGES = {"prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train", "evaluate"}
 FOLDERS = ("data/prepared", "data/noisy", "models/warmup", "models/final", "plots")
 FILES = (
     "metrics.json",

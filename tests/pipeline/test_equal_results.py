@@ -160,7 +160,7 @@ def test_a_run_made_by_hand_is_taken_over_by_dvc_commit(finished_project: Path, 
     assert ended.returncode == 0, ended.stdout
     ended = run(project, "-m", "dvc", "repro", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout
-    for stage in ("prepare", "noise", "audit", "warmup", "train"):
+    for stage in ("prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train"):
         assert f"Stage '{stage}' didn't change, skipping" in ended.stdout
     assert "Running stage 'evaluate'" in ended.stdout
     assert contents(project, ["models/warmup", *TRAINED]) == by_hand

@@ -19,7 +19,7 @@ from tests.helpers.tiny import read_written
 
 pytestmark = pytest.mark.pipeline
 
-ALL = {"prepare", "noise", "audit", "warmup", "train", "evaluate"}
+ALL = {"prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train", "evaluate"}
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def test_a_change_runs_what_it_touches_and_going_back_restores(project: Path) ->
     edit_params(project, "method.epsilon=0.6")
     assert states(project)["ran"] == {"train", "evaluate"}
     edit_params(project, "noise.rate=0.2")
-    assert states(project)["ran"] == {"noise", "audit", "warmup", "train", "evaluate"}
+    assert states(project)["ran"] == {"noise", "audit", "warmup", "pseudo", "train", "evaluate"}
     edit_params(project)
     again = states(project)
     assert again["ran"] == set()
-    assert again["restored"] == {"noise", "audit", "warmup", "train", "evaluate"}
+    assert again["restored"] == {"noise", "audit", "warmup", "pseudo", "train", "evaluate"}
     assert before == read_written(project / "models/final") | {"metrics": (project / "metrics.json").read_bytes()}
 
 
@@ -74,7 +74,10 @@ def test_an_edited_input_reruns_prepare_and_what_reads_its_change(project: Path)
 def test_edits_by_option_run_in_a_copy_that_shares_the_cache(project: Path) -> None:
     before = {name: (project / name).read_bytes() for name in ("params.yaml", "dvc.lock", "metrics.json")}
     first = states(project, "--set", "training.recipe=bce")
-    assert (first["restored"], first["ran"]) == ({"prepare", "noise", "audit"}, {"warmup", "train", "evaluate"})
+    assert (first["restored"], first["ran"]) == (
+        {"prepare", "noise", "audit", "pretrain"},
+        {"warmup", "pseudo", "train", "evaluate"},
+    )
     assert states(project, "--set", "training.recipe=bce")["cached"] == ALL
     assert {name: (project / name).read_bytes() for name in before} == before
     table = project / "table.csv"

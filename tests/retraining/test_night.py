@@ -45,7 +45,8 @@ def test_a_first_night_promotes_and_one_without_anything_new_reads_nothing(proje
     first = run_night([], stages.tools)
     assert (first.result, first.reason, first.version) == (history.PROMOTED, "the first model", 1)
     assert stages.met == [
-        "prepare", "data gate", "noise", "audit", "noise gate", "warmup", "train", "evaluate", "publish", "model gate",
+        "prepare", "data gate", "noise", "audit", "noise gate", "pretrain", "warmup", "pseudo", "train", "evaluate",
+        "publish", "model gate",
     ]  # fmt: skip
     assert weights_digest(CHAMPION / "model.safetensors") == champion().note["weights"]  # type: ignore[union-attr]
     before, stages.met = served(), []

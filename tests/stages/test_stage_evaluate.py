@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bmix.audit.files import write_audit
+from bmix.data import pretrained, pseudo
 from bmix.data.manifest import Manifest, label_lists, write_manifest
 from bmix.data.noisy import write_labels
 from bmix.evaluation.metrics import average_precision
@@ -57,6 +58,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     measured = measured_rates(made.true, made.given)
     write_json(tmp_path / "data/noisy/noise.json", {"kind": "mislabel", "rate": 0.4, "measured": measured})
     write_json(tmp_path / "data/audit/noise_estimate.json", {"features": "off", "splits": {}})
+    pretrained.write_nothing(tmp_path / "models/pretrained")
+    pseudo.write_nothing(tmp_path / "data/pseudo", len(made.classes))
     write_parquet(tmp_path / "verdicts.parquet", made.verdicts)
     write_json(tmp_path / "verdicts.json", {"managed": True, "epsilon": 0.975, "classes": {}})
     write_csv(tmp_path / "history.csv", made.record.history)

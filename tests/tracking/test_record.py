@@ -87,7 +87,7 @@ def test_publish_before_the_stages_have_run_says_what_to_do(project: Path) -> No
     with pytest.raises(InputError, match=r"dvc.lock: no such file\n(.|\n)*run `dvc repro`"):
         publish.main()
     Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  prepare: {}\n")
-    with pytest.raises(InputError, match="holds no stage noise, audit, warmup, train, evaluate"):
+    with pytest.raises(InputError, match="holds no stage noise, audit, pretrain, warmup, pseudo, train, evaluate"):
         publish.main()
 
 

@@ -120,7 +120,7 @@ def test_a_server_that_is_killed_in_mid_run_holds_the_whole_record_in_the_end(
         assert "bmix.live" not in parent.data.tags
         assert parent.data.metrics["mAP/all"] == pytest.approx(0.7)
         found = children()
-        assert set(found) == {"prepare", "noise", "audit", "warmup", "train", "evaluate"}
+        assert set(found) == {"prepare", "noise", "audit", "pretrain", "warmup", "pseudo", "train", "evaluate"}
         steps = {stage: [step for step, _ in histories(found[stage])["train_loss"]] for stage in ("warmup", "train")}
         assert steps["warmup"] == list(range(1, WARMUP_EPOCHS + 1))
         assert steps["train"] == list(range(WARMUP_EPOCHS + 1, EPOCHS + 1))

@@ -82,9 +82,10 @@ class Recipe:
     right, whatever a recipe makes of the others; None if there is none. single_label: every image has exactly one class
     (`model.task`), which a recipe has to allow by `takes_single_label`: what it does has a meaning there too.
 
-    `members`: how many networks it trains. `mixes`: steps come in pairs. `needs_pass`: judge wants a pass over the
-    training set, and so does end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming
-    epoch; False during warm-up.
+    `members`: how many networks it trains. `mixes`: steps come in pairs. `pairs_with_itself`: an image's partner is the
+    image, so that a step has two views of each. `needs_pass`: judge wants a pass over the training set, and so does
+    end_epoch unless `wants_pass` says otherwise. `managing`: labels are refined in the coming epoch; False during
+    warm-up.
     """
 
     given_NK: Tensor
@@ -103,6 +104,7 @@ class Recipe:
     uses_audit: ClassVar[bool] = False
     takes_single_label: ClassVar[bool] = False
     mixes = False
+    pairs_with_itself = False
     needs_pass = False
     managing = False
     mixtures: LossMixtures | None = None
@@ -146,6 +148,10 @@ class Recipe:
         """The loss of one step."""
         raise NotImplementedError
 
+    def partner_labels(self, partner: Side) -> Tensor:
+        """The labels that a partner contributes to a mixed pair, float32 (B, K) in [0, 1]."""
+        return self.given_NK[partner.rows].float()
+
     def end_epoch(self, epoch_pass: EpochPass, manage: bool) -> None:
         """Learn from the pass over the training set; `manage`: the next epoch comes after warm-up."""
 
@@ -165,6 +171,10 @@ class Recipe:
     def log_odds(self, losses_M: Tensor, image_M: Tensor, class_M: Tensor) -> Tensor | None:
         """The log-odds of p_clean for M labels, float64 (M,), from their closing losses; None: p_clean tells them."""
         return None
+
+    def told(self) -> list[str]:
+        """What the line of an epoch says besides its loss."""
+        return []
 
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch needs and that cannot be derived."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bmix.method.mixing import mix
-from bmix.recipes.shared.base import Classify, Recipe, Step, StepResult
+from bmix.recipes.shared.base import Classify, Recipe, Side, Step, StepResult
 
 
 def mixed(step: Step, labels_BK: Tensor, partner_labels_BK: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,6 +35,10 @@ class MixedPairs(Recipe):
     def labels(self, rows_B: Tensor) -> Tensor:
         """The labels of images before they are mixed, float32 (B, K) in [0, 1]."""
         return self.given_NK[rows_B].float()
+
+    def partner_labels(self, partner: Side) -> Tensor:
+        """As `labels` has them."""
+        return self.labels(partner.rows)
 
     def verdict(self, rows_B: Tensor) -> Tensor | None:
         """The verdicts on the labels of images (bmix.method.refine), uint8 (B, K); None if none is managed."""

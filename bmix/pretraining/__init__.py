@@ -1,0 +1,1 @@
+"""Pre-training of the backbone without labels, before warm-up."""
