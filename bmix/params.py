@@ -159,8 +159,14 @@ class PseudoParams(Section):
     """How the images of split unlabelled get labels from the warmed-up model, and what these count for."""
 
     use: bool = Field(description="label them, and train on them after warm-up")
-    present: Share = Field(description="probability from which on a class counts as present")
-    absent: Share = Field(description="probability up to which it counts as absent; in between it has no loss")
+    present: Share = Field(
+        description="probability from which on a class counts as present; of single-label data, from which on the "
+        "likeliest class counts"
+    )
+    absent: Share = Field(
+        description="probability up to which a class counts as absent, in between it has no loss; unused by "
+        "single-label data"
+    )
     weight: float = Field(ge=0, description="ω, what a pseudo-label's loss counts for beside a given label's")
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ def labelled(params: Params, manifest: Manifest) -> tuple[np.ndarray, dict[str, 
     """The pseudo-labels, int8 (U, K), and what is known of them; the truth, where the source knows it, only scores."""
     # Where nothing is labelled, nothing of this is imported.
     from bmix.data.stores import open_store
-    from bmix.pseudo.labels import precision, pseudo_labels, pseudo_table
+    from bmix.pseudo.labels import precision, pseudo_classes, pseudo_labels, pseudo_table
     from bmix.training.passes import PlainViews, confidence
     from bmix.training.ranks import Ranks
     from bmix.training.state import load_run
@@ -51,7 +51,10 @@ def labelled(params: Params, manifest: Manifest) -> tuple[np.ndarray, dict[str, 
     images = open_store(manifest, SPLIT, params.image_root, params.data.image_size)
     with trainer.engine.measured():
         confidence_UK = confidence(trainer.engine, images, PlainViews()).cpu().numpy()
-    labels_UK = pseudo_labels(confidence_UK, params.pseudo.present, params.pseudo.absent)
+    if params.single_label:
+        labels_UK = pseudo_classes(confidence_UK, params.pseudo.present)
+    else:
+        labels_UK = pseudo_labels(confidence_UK, params.pseudo.present, params.pseudo.absent)
     true_UK = manifest.true_labels(SPLIT)
     return labels_UK, {
         "use": True,

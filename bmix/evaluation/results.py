@@ -69,8 +69,8 @@ class Evaluation:
     ap: average precision by split, the result's own split first. curves: recall and precision per class on that split.
     true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
     that manages no labels. calibration: None where there is no val split to fit it to. top1: by split as `ap`; None
-    unless every image has exactly one class. pretrained: None where nothing was pre-trained. pseudo: what is known of the
-    pseudo-labels, None where there are none.
+    unless every image has exactly one class. pretrained: None where nothing was pre-trained. pseudo: what is known of
+    the pseudo-labels, None where there are none.
     """
 
     split: str

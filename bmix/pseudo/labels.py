@@ -20,6 +20,17 @@ def pseudo_labels(confidence_UK: np.ndarray, present: float, absent: float) -> n
     return decided_UK
 
 
+def pseudo_classes(confidence_UK: np.ndarray, present: float) -> np.ndarray:
+    """Of images with exactly one class the likeliest, if its confidence reaches `present`, else all UNKNOWN.
+
+    As published, with a threshold of 0. Takes a softmax (U, K); returns int8 (U, K). Of equal ones the first counts.
+    """
+    likeliest_U1 = confidence_UK.argmax(axis=1, keepdims=True)
+    labels_UK = (np.arange(confidence_UK.shape[1]) == likeliest_U1).astype(np.int8)
+    labels_UK[confidence_UK.max(axis=1) < present] = UNKNOWN
+    return labels_UK
+
+
 def pseudo_table(labels_UK: np.ndarray, classes: list[str], true_UK: np.ndarray | None) -> list[dict[str, Any]]:
     """A row per class: `class`; how many images it is `present` and `absent` in, and `unknown`; of the first two the
     share that is right, `present_precision` and `absent_precision`, None where the truth is unknown or there is none.

@@ -15,6 +15,7 @@ from bmix.data.stores import Store
 from bmix.method.mixing import mix
 from bmix.method.objective import balancemix_loss
 from bmix.recipes.shared.base import Classify, Recipe, Side, Step, StepResult
+from bmix.recipes.shared.losses import cross_entropy
 
 
 class JoinedStore:
@@ -53,7 +54,7 @@ class Pool:
     ids: Sequence[str]
 
     def step(self, recipe: Recipe, classify: Classify, step: Step) -> tuple[StepResult, Tensor]:
-        """One step: the recipe's on the labelled images, ω times BCE of what is known on the others.
+        """One step: the recipe's on the labelled images, ω times the plain loss of what is known on the others.
 
         Both pass the network in one batch. The loss is the mean over all images; verdicts are of the labelled ones,
         whose rows come second.
@@ -65,7 +66,7 @@ class Pool:
             return recipe.step(classify, step), step.random.rows
         views, targets, weight = self._targets(recipe, others, count)
         if not len(labelled.random.rows):
-            return StepResult(pool_loss(classify(views), targets, weight)), labelled.random.rows
+            return StepResult(pool_loss(classify(views), targets, weight, recipe.single_label)), labelled.random.rows
         passed: list[Tensor] = []
 
         def together(views_B: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class Pool:
         result = recipe.step(together, labelled)
         (logits,) = passed
         own, other = len(labelled.random.rows), len(others.random.rows)
-        loss = (own * result.loss + other * pool_loss(logits, targets, weight)) / (own + other)
+        loss = (own * result.loss + other * pool_loss(logits, targets, weight, recipe.single_label)) / (own + other)
         return StepResult(loss, result.verdict, result.refined), labelled.random.rows
 
     def _targets(self, recipe: Recipe, others: Step, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,10 +93,15 @@ class Pool:
         return views, mix(targets, recipe.partner_labels(others.partner), others.coefficient), weight
 
 
-def pool_loss(logits_BK: Tensor, targets_BK: Tensor, weight_BK: Tensor) -> Tensor:
-    """Σ_k w_k BCE(f_k, y_k), averaged over the batch: a scalar. Of M networks, logits (M, B, K), their sum."""
+def pool_loss(logits_BK: Tensor, targets_BK: Tensor, weight_BK: Tensor, single_label: bool = False) -> Tensor:
+    """Σ_k w_k BCE(f_k, y_k), or w times the cross-entropy where every image has one class: a scalar, the batch's mean.
+
+    Of M networks, logits (M, B, K), their sum. In single-label data the weights of a row are all ω or all 0.
+    """
     if logits_BK.ndim == 3:
-        return torch.stack([balancemix_loss(own, targets_BK, weight_BK) for own in logits_BK]).sum()
+        return torch.stack([pool_loss(own, targets_BK, weight_BK, single_label) for own in logits_BK]).sum()
+    if single_label:
+        return cross_entropy(logits_BK, targets_BK * weight_BK)
     return balancemix_loss(logits_BK, targets_BK, weight_BK)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bmix.pseudo.labels import precision, pseudo_labels, pseudo_table
+from bmix.pseudo.labels import precision, pseudo_classes, pseudo_labels, pseudo_table
 
 
 def test_what_is_between_the_thresholds_is_unknown() -> None:
@@ -14,6 +14,16 @@ def test_what_is_between_the_thresholds_is_unknown() -> None:
     for row, values in enumerate(confidence_UK):
         for k, value in enumerate(values):
             assert labels_UK[row, k] == (1 if value >= 0.7 else 0 if value <= 0.2 else -1)
+
+
+def test_of_one_class_an_image_the_likeliest_counts() -> None:
+    confidence_UK = np.random.default_rng(2).dirichlet(np.full(4, 0.3), size=40)
+    labels_UK = pseudo_classes(confidence_UK, present=0.8)
+    for row, values in enumerate(confidence_UK.tolist()):
+        best = max(range(4), key=lambda k: values[k])
+        expected = [int(k == best) for k in range(4)] if values[best] >= 0.8 else [-1] * 4
+        assert labels_UK[row].tolist() == expected
+    assert (pseudo_classes(confidence_UK, present=0.0).sum(axis=1) == 1).all()
 
 
 def test_the_table_counts_and_scores_each_class() -> None:

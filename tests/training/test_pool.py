@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from bmix.method.mixing import mix
 from bmix.method.objective import label_losses
 from bmix.recipes.shared.base import Side, Step
 from bmix.training.loop import Trainer
-from bmix.training.pool import JoinedStore, Pool
+from bmix.training.pool import JoinedStore, Pool, pool_loss
 from bmix.training.state import load_run, save_run
 from tests.helpers.runs import SIZE, build_run, same_weights, train, write_images
 
@@ -83,6 +84,18 @@ def test_a_step_is_the_mean_over_labelled_and_pseudo_labelled_images(
                 weight = 1.0 if row < COUNT else 0.5 if pseudo_UK[row - COUNT, k] >= 0 else 0.0
                 total += weight * label_losses(logit, labels[k]).item()
     assert result.loss.item() == pytest.approx(total / len(rows), rel=1e-5)
+
+
+def test_of_one_class_an_image_the_loss_is_the_cross_entropy() -> None:
+    rng = np.random.default_rng(0)
+    logits, targets = torch.from_numpy(rng.normal(size=(6, 4))), torch.from_numpy(rng.dirichlet(np.ones(4), size=6))
+    weight = torch.tensor([0.5, 0, 0.5, 0.5, 0, 0.5], dtype=torch.float64)[:, None].expand(-1, 4)
+    slow = 0.0
+    for row in range(6):
+        total = sum(math.exp(value) for value in logits[row].tolist())
+        for k in range(4):
+            slow -= weight[row, k].item() * targets[row, k].item() * math.log(math.exp(logits[row, k].item()) / total)
+    assert pool_loss(logits, targets, weight, single_label=True).item() == pytest.approx(slow / 6)
 
 
 def test_what_is_unknown_has_no_gradient(made: tuple[list[Path], np.ndarray]) -> None:
