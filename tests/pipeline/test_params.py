@@ -150,7 +150,8 @@ def test_a_section_without_keys_and_a_key_that_is_no_text_are_named(content: dic
     assert error.found == "section noise is empty; unknown key 5"
     assert (
         error.expected
-        == "keys with their values; one of data, noise, audit, pretrain, pseudo, model, training, method, recipes, evaluate, retrain"
+        == "keys with their values; one of data, noise, audit, pretrain, pseudo, model, training, method, recipes, "
+        "evaluate, retrain"
     )
     assert error.remedy == "write noise.kind, noise.rate, noise.matrix, noise.seed below it; rename or remove it"
 

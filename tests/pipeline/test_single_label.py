@@ -15,7 +15,7 @@ from bmix.params import Params, load_params
 from bmix.pipeline import checks
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
-from stages import audit, evaluate, noise, prepare, train, warmup
+from stages import audit, evaluate, noise, prepare, pretrain, pseudo, train, warmup
 from tests.helpers.features import arrays, write_npz
 from tests.helpers.tiny import REPOSITORY, write_params
 
@@ -57,7 +57,7 @@ def test_a_run_measures_the_likeliest_class_and_serves_it(
     project: Callable[..., Params], capsys: pytest.CaptureFixture[str]
 ) -> None:
     checks.check_inputs(project())
-    for stage in (prepare, noise, audit, warmup, train, evaluate):
+    for stage in (prepare, noise, audit, pretrain, warmup, pseudo, train, evaluate):
         stage.main()
     shares = read_json(Path("metrics.json"))["top1"]
     assert shares["error"] < 0.2
@@ -100,7 +100,7 @@ def test_data_with_two_classes_an_image_are_refused_by_the_check_and_by_the_stag
     with pytest.raises(InputError, match=r'image row-\d+: has 2 labels, "round", "warm"') as caught:
         checks.check_inputs(project())
     assert "model.task to multi-label" in caught.value.remedy
-    for stage in (prepare, noise, audit):
+    for stage in (prepare, noise, audit, pretrain):
         stage.main()
     with pytest.raises(InputError, match="exactly one class an image"):
         warmup.main()
