@@ -1,0 +1,173 @@
+"""`python -m tests.chaos.served`: a schedule whose process is killed, and a work pool of which one worker is.
+
+The schedule: all its processes get kill -9 while a night trains; how long until a new start runs the next night. The
+pool: two workers, of which the one with the night is killed with all below it; how long until Prefect's server shows
+the night as crashed, and until the other worker runs the next one. Prints both in lines for docs/retraining.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from bmix.retraining.history import read_nights
+from tests.helpers.daemons import prefect_daemon
+from tests.helpers.nights import make_growing_project, write_rows
+from tests.helpers.projects import HANG_SECONDS
+
+INTERVAL = 15
+POOL = "nights"
+
+
+@dataclass
+class Place:
+    """A project with a Prefect server, and the processes that were started in it."""
+
+    folder: Path
+    environment: dict[str, str]
+    api: str
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """A command that stays, its output in served.log."""
+        with Path("served.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *command], env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def run(self, *command: str) -> None:
+        """A command that has to end well."""
+        subprocess.run([sys.executable, "-m", *command], env=self.environment, check=True, timeout=HANG_SECONDS)
+
+    def nights(self) -> list[dict[str, Any]]:
+        """The runs at Prefect's server, the oldest first, but for those that are still to come."""
+        query = {"sort": "EXPECTED_START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
+        runs: list[dict[str, Any]] = httpx.post(f"{self.api}/flow_runs/filter", json=query, timeout=60).json()
+        return runs
+
+    def running(self) -> dict[str, Any] | None:
+        """The night that is at work."""
+        return next((run for run in reversed(self.nights()) if run["state_type"] == "RUNNING"), None)
+
+    def training(self, below: subprocess.Popen[bytes]) -> bool:
+        """Whether a stage that trains is at work below a process."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(below.pid).children(recursive=True):
+                if {"stages.warmup", "stages.train"} & set(child.cmdline()):
+                    return True
+        return False
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a process and all below it, as when a machine goes down."""
+    for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    process.wait(HANG_SECONDS)
+
+
+def wait_for(what: str, there: Callable[[], Any]) -> float:
+    """The seconds until something is there; SystemExit if it does not come."""
+    start = time.monotonic()
+    while not there():
+        if time.monotonic() - start > HANG_SECONDS:
+            raise SystemExit(f"error: {what} has not come in {HANG_SECONDS} s; see served.log")
+        time.sleep(0.2)
+    return time.monotonic() - start
+
+
+def kill_schedule(place: Place) -> None:
+    """A schedule is killed while a night trains, and started anew."""
+    schedule = ("flows.retrain", "--interval", str(INTERVAL))
+    first = place.start(*schedule)
+    wait_for("a night that trains", lambda: place.training(first))
+    killed = place.running()
+    assert killed is not None
+    kill_tree(first)
+    second = place.start(*schedule)
+    try:
+        seconds = wait_for("the next night", lambda: (run := place.running()) and run["id"] != killed["id"])
+        state = next(run["state_name"] for run in place.nights() if run["id"] == killed["id"])
+        cancelled = sum(run["state_type"] == "CANCELLED" for run in place.nights())
+        print(f"schedule: the night that was killed is {state}; {seconds:.0f} s after the new start the next one ran")
+        print(f"schedule: {cancelled} nights were cancelled")
+        wait_for("the end of the night", lambda: not place.running())
+    finally:
+        second.terminate()
+        second.wait(HANG_SECONDS)
+    print("schedule: " + ", ".join(record.result for record in read_nights()), flush=True)
+
+
+def kill_worker(place: Place) -> None:
+    """The worker of a pool that has the night is killed; another one is there."""
+    known, lines = {run["id"] for run in place.nights()}, len(read_nights())
+    place.run("prefect", "work-pool", "create", POOL, "--type", "process")
+    workers = [place.start("prefect", "worker", "start", "--pool", POOL, "--name", name) for name in ("one", "two")]
+    place.run("flows.retrain", "--interval", str(INTERVAL), "--work-pool", POOL)
+    try:
+        wait_for("a night that trains", lambda: any(place.training(worker) for worker in workers))
+        victim = next(worker for worker in workers if place.training(worker))
+        killed = place.running()
+        assert killed is not None
+        kill_tree(victim)
+        start = time.monotonic()
+
+        def state() -> str:
+            return str(next(run["state_name"] for run in place.nights() if run["id"] == killed["id"]))
+
+        wait_for("the mark of the killed night", lambda: state() != "Running")
+        print(f"pool: the night of the killed worker is {state()} after {time.monotonic() - start:.0f} s")
+        wait_for("the next night", lambda: (run := place.running()) and run["id"] != killed["id"])
+        print(f"pool: the other worker ran the next night after {time.monotonic() - start:.0f} s")
+        wait_for("the end of the night", lambda: not place.running())
+        cancelled = sum(run["state_type"] == "CANCELLED" and run["id"] not in known for run in place.nights())
+        print(f"pool: {cancelled} nights were cancelled")
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
+                worker.wait(HANG_SECONDS)
+    print("pool: " + ", ".join(record.result for record in read_nights()[lines:]), flush=True)
+
+
+def main(folder: Path) -> None:
+    """Both in a new project in `folder`."""
+    make_growing_project(folder, 300, "training.epochs=40", "training.warmup_epochs=20", "retrain.gate_model=false")
+    os.chdir(folder)
+    prefect, api = prefect_daemon(folder)
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(folder / ".prefect"),
+        "PREFECT_API_URL": api,
+        "BMIX_TRACKING": "off",
+    }
+    prefect.start()
+    try:
+        place = Place(folder, environment, api)
+        kill_schedule(place)
+        write_rows(folder, 400)
+        kill_worker(place)
+    finally:
+        prefect.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="a new folder to keep the project in")
+    given = parser.parse_args()
+    if given.folder:
+        main(given.folder.absolute())
+    else:
+        with tempfile.TemporaryDirectory(prefix="bmix-served-") as temporary:
+            main(Path(temporary) / "project")
