@@ -184,7 +184,8 @@ class ModelParams(Section):
         "softmax over all"
     )
     backbone: Annotated[str, one_of([*BACKBONES, "timm/NAME"], is_backbone)] = Field(
-        description="small learns 40-pixel scenes from scratch; identity: features as they are; timm/NAME: any of timm",
+        description="small learns 40-pixel scenes from scratch, cnn5x5 single digits; identity: features as they are; "
+        "timm/NAME: any of timm",
     )
     head: Annotated[str, one_of(HEADS)] = Field(description="what turns features into one logit per class")
     queries: int = Field(ge=0, le=10_000, description="of the decoder; 0: one per class; fewer: one per group of them")

@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from bmix.ablation.cells import Cell, cells_of
-from bmix.ablation.grid import Grid, paper_table, read_grid, table_names
+from bmix.ablation.grid import OWN, Grid, paper_table, read_grid, table_names
 from bmix.ablation.report import write_report
 from bmix.ablation.results import collect
 from bmix.ablation.work import Plan, Progress, duration, leaders, plan, prepare_data, refused, run_cell
@@ -181,9 +181,10 @@ Table = Annotated[
     list[str],
     typer.Option(
         metavar="TABLE...",
-        parser=one_of([*table_names(), *LETTERED]),
+        parser=one_of([*table_names(), *LETTERED, *OWN]),
         show_default=False,
-        help=f"one or more of the paper's tables {', '.join(table_names())} and {', '.join(LETTERED)}",
+        help=f"one or more of the paper's tables {', '.join(table_names())} and {', '.join(LETTERED)}; of other papers "
+        f"{', '.join(OWN)}",
     ),
 ]
 Figure = Annotated[

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bmix.ablation.measures import MEASURES
 from bmix.ablation.published import DATA_NAMES, data_shown, published
 from bmix.ablation.ranking import Ranking
 from bmix.ablation.results import Results
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = {"all": INK, **GROUP_COLOURS}
-_MARKS = {"all": "o", "many": "s", "medium": "^", "few": "v"}
+_COLOURS = {"all": INK, "error": INK, "macro-F1": BLUE, **GROUP_COLOURS}
+_MARKS = {"all": "o", "error": "o", "macro-F1": "s", "many": "s", "medium": "^", "few": "v"}
 _LONGEST = 32
 
 
@@ -54,7 +55,7 @@ def draw_table(results: Results, path: Path) -> None:
         panels[0].set_yticks(range(len(rows)), [short(name, _LONGEST) for name in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         for axes in panels[: len(columns)][-wide:]:
-            axes.set_xlabel("mAP, %")
+            axes.set_xlabel(f"{MEASURES[grid.groups[0]].axis}, %")
         drawn.suptitle(short(grid.title, 80), x=0.01, ha="left", fontsize=11, fontweight="bold")
         _legend(drawn, results, data)
 
@@ -88,16 +89,19 @@ def _legend(drawn: Figure, results: Results, data: str | None) -> None:
     def mark(**looks: Any) -> Line2D:
         return Line2D([], [], linestyle="none", **looks)
 
-    handles = [
-        mark(marker=_MARKS[group], color=_COLOURS[group], markersize=5, label=f"{group} classes") for group in groups
-    ]
+    handles = [mark(marker=_MARKS[group], color=_COLOURS[group], markersize=5, label=_label(group)) for group in groups]
     if data:
-        label = f"paper, {groups[0]} classes, {DATA_NAMES.get(data, data)}"
+        label = f"paper, {_label(groups[0])}, {DATA_NAMES.get(data, data)}"
         handles.append(mark(marker="D", markerfacecolor="none", markeredgecolor=GREY, markersize=5, label=label))
     if len(results.grid.rows) > 1:
-        label = f"first row, {groups[0]} classes"
+        label = f"first row, {_label(groups[0])}"
         handles.append(Line2D([], [], color=_COLOURS[groups[0]], linewidth=0.8, linestyle=(0, (4, 3)), label=label))
     drawn.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
+
+
+def _label(group: str) -> str:
+    """What the legend calls it."""
+    return MEASURES[group].words.removeprefix("mAP, ")
 
 
 def draw_ranks(ranking: Ranking, path: Path) -> None:

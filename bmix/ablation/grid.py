@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bmix.ablation.measures import MEASURES
 from bmix.params import read_yaml
 from bmix.support.errors import InputError, nearest
 
 TABLES = Path(__file__).parent / "tables"
 ANALYSES = ("confidence", "sampler", "verdicts")
-GROUPS = ("all", "many", "medium", "few")
+GROUPS = tuple(MEASURES)
+OWN = ("affinity-imbalance", "affinity-noise")
+"""Tables of other papers than BalanceMix's, by the names of their files."""
 DEFAULT_SEEDS = (0, 1, 2)
 _KEYS = ("title", "about", "groups", "mean", "seeds", "set", "settings", "rows", "paper", "analysis", "warmup")
 _ROW_KEYS = ("set", "only")
@@ -31,11 +34,11 @@ class Row:
 class Grid:
     """A table before it is run.
 
-    settings: the edits of each column by its name. groups: whose mAP is shown. mean: a last column shows the mean over
-    all settings. edits: of every cell. paper: the number of the paper's table with the same names, None for no such.
-    data: the data sets of that table, the first one being shown beside data of any other kind. analysis: what is drawn
-    from the cells instead of their mAP (bmix/ablation/analyses). warmup: the warm-up of every cell as a share of its
-    epochs; None leaves it as params.yaml has it.
+    settings: the edits of each column by its name. groups: whose mAP, or which other of MEASURES, is shown. mean: a
+    last column shows the mean over all settings. edits: of every cell. paper: the number of the paper's table with the
+    same names, None for no such. data: the data sets of that table, the first one being shown beside data of any other
+    kind. analysis: what is drawn from the cells instead of their mAP (bmix/ablation/analyses). warmup: the warm-up of
+    every cell as a share of its epochs; None leaves it as params.yaml has it.
     """
 
     name: str
@@ -60,7 +63,7 @@ def table_names() -> list[str]:
 
 def paper_table(name: str) -> Grid:
     """A table of the paper by its number, or an analysis by its name, e.g. `figure-6`."""
-    prefix = "table-" if name.isdigit() else ""
+    prefix = "table-" if name.isdigit() or name in OWN else ""
     return read_grid(TABLES / f"{name}.yaml", f"{prefix}{name}")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bmix.ablation.published import DATA_NAMES, data_shown, published
+from bmix.ablation.measures import MEASURES
+from bmix.ablation.published import DATA_NAMES, data_shown, published, said
 from bmix.ablation.ranking import METHOD_VIEWS, Ranking
 from bmix.ablation.results import Results
 from bmix.ablation.setup import differences_to_paper, shared_settings
@@ -64,7 +65,7 @@ def page(results: Results, command: str, ranking: Ranking | None = None, extra: 
     lines += [_explained(results, data), ""]
     for group in grid.groups:
         lines += [
-            *([f"## mAP, {group} classes", ""] if len(grid.groups) > 1 else []),
+            *([f"## {_titled(MEASURES[group].words)}", ""] if len(grid.groups) > 1 else []),
             *_mean_table(results, group, data),
             "",
         ]
@@ -88,28 +89,33 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[s
     ]
 
 
-def mean_told(mean: Mean | None) -> str:
+def mean_told(mean: Mean | None, decimals: int = 1) -> str:
     """`78.9 ± 1.8`; without ± for a single run."""
     if mean is None:
         return NONE
-    return f"{mean.mean:.1f}" if mean.error is None else f"{mean.mean:.1f} ± {mean.error:.1f}"
+    told = f"{mean.mean:.{decimals}f}"
+    return told if mean.error is None else f"{told} ± {mean.error:.{decimals}f}"
 
 
-def difference_told(difference: Difference | None) -> str:
+def difference_told(difference: Difference | None, decimals: int = 1) -> str:
     """`+6.2 [−1.1, +13.5]`, and an arrow where 0 lies outside the interval."""
     if difference is None:
         return NONE
-    told = signed(difference.mean)
+    told = signed(difference.mean, decimals)
     if difference.low is None or difference.high is None:
         return told
     arrow = _BEYOND[difference.mean > 0] if difference.beyond_noise else ""
-    return f"{told} [{signed(difference.low)}, {signed(difference.high)}]{arrow}"
+    return f"{told} [{signed(difference.low, decimals)}, {signed(difference.high, decimals)}]{arrow}"
 
 
-def signed(value: float) -> str:
-    """A number with its sign, one decimal; what rounds to nothing is 0.0."""
-    told = f"{value:+.1f}".replace("-", "−")
-    return "0.0" if told in ("+0.0", "−0.0") else told
+def signed(value: float, decimals: int = 1) -> str:
+    """A number with its sign; what rounds to nothing is 0.0."""
+    told = f"{value:+.{decimals}f}".replace("-", "−")
+    return told[1:] if float(told[1:]) == 0 else told
+
+
+def _titled(words: str) -> str:
+    return words if words.startswith("mAP") else words[:1].upper() + words[1:]
 
 
 def _places(results: Results) -> list[tuple[str, str, str]]:
@@ -129,7 +135,8 @@ def _paper_data(results: Results) -> str | None:
 def _explained(results: Results, data: str | None) -> str:
     seeds = [seed for seed in results.seeds if seed is not None]
     split = results.cells[0].params.evaluate.split
-    told = f"mAP in percent on the split `{split}`, last epoch; "
+    shown = " and ".join(dict.fromkeys(MEASURES[group].axis for group in results.grid.groups))
+    told = f"{_titled(shown)} in percent on the split `{split}`, last epoch; "
     if len(seeds) > 1:
         told += f"mean ± standard error over the seeds {', '.join(map(str, seeds))} of training and noise."
     else:
@@ -137,18 +144,18 @@ def _explained(results: Results, data: str | None) -> str:
             f"one seed of training and noise{f' ({seeds[0]})' if seeds else ''}: no difference can be told from noise."
         )
     if data:
-        told += f" In brackets what the paper publishes, on {DATA_NAMES.get(data, data)}, mean of three seeds."
+        told += f" In brackets {said(data)}."
     return told
 
 
 def _mean_table(results: Results, group: str, data: str | None) -> list[str]:
-    rows = []
+    rows, decimals = [], MEASURES[group].decimals
     for row in results.grid.rows:
         cells = [row.name]
         for column in results.columns:
-            told = mean_told(results.mean(row.name, column, group))
+            told = mean_told(results.mean(row.name, column, group), decimals)
             paper = published(results.grid, data, row.name, column, group) if data else None
-            cells.append(told if paper is None else f"{told} ({paper:.1f})")
+            cells.append(told if paper is None else f"{told} ({paper:.{decimals}f})")
         rows.append(cells)
     return markdown_table(["", *results.columns], rows)
 
@@ -161,13 +168,13 @@ def _difference_section(results: Results) -> list[str]:
     for row in results.grid.rows:
         found = [results.difference(row.name, column, group) for column in results.columns]
         if any(found):
-            rows.append([row.name, *map(difference_told, found)])
+            rows.append([row.name, *(difference_told(one, MEASURES[group].decimals) for one in found)])
     if not rows:
         return []
     firsts = {column: results.first_row(column) for column in results.columns}
     same = len(set(firsts.values())) == 1
     than = f"`{next(iter(firsts.values()))}`" if same else "the first row of each column"
-    about = f"Points of mAP, {group} classes, of the same seeds"
+    about = f"Points of {MEASURES[group].words}, of the same seeds"
     if len(results.seeds) > 1:
         about += f"; in brackets the {100 * CONFIDENCE:.0f} % interval of Student's t for paired values"
         about += ", ▲ or ▼ where 0 lies outside it: beyond noise"

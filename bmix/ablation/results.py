@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bmix.ablation.cells import Cell
 from bmix.ablation.grid import Grid
+from bmix.ablation.measures import MEASURES
 from bmix.ablation.statistics import Difference, Mean, mean_of, paired_difference
 from bmix.pipeline.table import Measures, read_measures
 
@@ -36,7 +37,7 @@ class Results:
         return list(dict.fromkeys(cell.seed for cell in self.cells))
 
     def values(self, row: str, column: str, group: str) -> Values:
-        """mAP of a group in percent by seed, of the seeds that have one.
+        """mAP of a group, or another of MEASURES, in percent by seed, of the seeds that have one.
 
         Of the column MEAN the mean over all settings, of the seeds for which every one of them is there.
         """
@@ -47,7 +48,7 @@ class Results:
         found: Values = {}
         for cell in self.cells:
             if (cell.row, cell.setting) == (row, column) and cell.title in self.measures:
-                value = self.measures[cell.title].get(f"mAP {group}")
+                value = self.measures[cell.title].get(MEASURES[group].key)
                 if value is not None:
                     found[cell.seed] = 100 * value
         return found

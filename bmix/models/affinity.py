@@ -39,7 +39,8 @@ class Affinity(nn.Module):
         super().__init__()
         self.sigma = sigma
         self.prototypes = nn.Parameter(torch.empty(class_count, count, channels))
-        nn.init.normal_(self.prototypes, std=channels**-0.5)
+        # Two prototypes are σ apart on average, ‖a - b‖², where the affinity is as steep as anywhere.
+        nn.init.normal_(self.prototypes, std=(sigma / (2 * channels)) ** 0.5)
 
     def forward(self, features_BC: Tensor) -> Tensor:
         """Features (B, C) to log-odds, float32 (B, K)."""

@@ -48,6 +48,7 @@ class HeadTraits:
 _TIMM = "bmix.models.timm_models"
 BACKBONES: dict[str, BackboneTraits] = {
     "small": BackboneTraits("bmix.models.small", published=False),
+    "cnn5x5": BackboneTraits("bmix.models.cnn5x5", published=False),
     "resnet18": BackboneTraits("bmix.models.resnet"),
     "resnet50": BackboneTraits("bmix.models.resnet"),
     "resnet101": BackboneTraits("bmix.models.resnet"),

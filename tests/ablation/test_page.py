@@ -135,3 +135,27 @@ def results_in(folder: Path, cell: Cell) -> Cell:
     for name in ("metrics.json", "history.csv", "sampler.csv"):
         (folder / name).write_text("{}")
     return replace(cell, folder=folder)
+
+
+def test_a_table_of_error_rates_tells_two_decimals_and_who_published_what(tmp_path: Path) -> None:
+    grid = paper_table("affinity-imbalance")
+    cells = cells_of(grid, [0, 1])
+    rng = np.random.default_rng(0)
+    measures = {
+        cell.title: {"top-1 error": 0.05 * rng.random(), "macro-F1": 0.95 + 0.05 * rng.random()} for cell in cells
+    }
+    results = Results(grid, cells, measures)
+    told = page(results, "")
+    assert "Top-1 error and macro-F1 in percent on the split `test`" in told
+    assert "In brackets what a public re-implementation publishes, on all of MNIST." in told
+    assert "## Top-1 error" in told
+    errors = [100 * measures[f"softmax · 10 % · seed {seed}"]["top-1 error"] for seed in (0, 1)]
+    mean, deviation = statistics.fmean(errors), statistics.stdev(errors)
+    assert f"{mean:.2f} ± {deviation / 2**0.5:.2f} |" in told
+    assert "(98.85)" in told
+    write_csvs(results, tmp_path)
+    table = read_named_csv(tmp_path / "table-affinity-imbalance.csv", ("row", "setting"))
+    published = table.set_index(["row", "setting", "group"])["paper"].dropna()
+    assert len(published) == 9
+    assert published[("affinity, m = 1", "20 each", "macro-F1")] == 98.36
+    draw_table(results, tmp_path / "table.png")

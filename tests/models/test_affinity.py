@@ -113,3 +113,12 @@ def test_a_model_is_saved_and_loaded_with_its_settings(tmp_path) -> None:  # typ
     features = torch.randn(5, 4, generator=torch.Generator().manual_seed(4))
     network.eval()
     assert torch.equal(loaded.predict(features), network(features).sigmoid())
+
+
+def test_new_prototypes_are_sigma_apart_on_average() -> None:
+    # Nearer, all affinities are alike; farther, all are 0: in either case nothing is learnt for long.
+    torch.manual_seed(0)
+    for sigma in (2.0, 90.0):
+        prototypes = Affinity(128, 10, 5, sigma).prototypes.detach().flatten(0, 1)
+        distances = torch.pdist(prototypes).square()
+        assert float(distances.mean()) == pytest.approx(sigma, rel=0.05)
