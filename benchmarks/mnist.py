@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=10_000, help="training images before any are left out")
     parser.add_argument("--val", type=int, default=2_000, help="validation images")
     parser.add_argument("--test", type=int, default=10_000, help="test images")
-    parser.add_argument("--shares", type=float, nargs="+", default=[1, 0.1, 0.025], help="kept of the digits 0 to 4")
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0, 0.1, 0.025], help="kept of the digits 0 to 4")
     parser.add_argument("--each", type=int, nargs="+", default=[50, 20, 10], help="kept of each of the digits 0 to 4")
     parser.add_argument("--seed", type=int, default=0, help="draws the images of each split, and which are kept")
     arguments = parser.parse_args()
