@@ -16,6 +16,8 @@ BENCHMARKS = {
     "data-scale": "benchmarks.data_scale:bench",
     "epoch-audit": "benchmarks.epoch:bench_audit",
     "epoch-audited": "benchmarks.epoch:bench_audited",
+    "epoch-rotation": "benchmarks.epoch:bench_rotation",
+    "epoch-simsiam": "benchmarks.epoch:bench_simsiam",
     "epoch-step": "benchmarks.epoch:bench_step",
     "map": "benchmarks.average_precision:bench",
     "mixture": "benchmarks.mixture:bench",

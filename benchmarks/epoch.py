@@ -1,4 +1,5 @@
-"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch.
+"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch; and what an
+epoch of pre-training costs beside one of training.
 
 The default data and params, images in memory, without validation. `epoch-step` and `epoch-audit` are managed epochs
 after four of warm-up; all trainers go on side by side, so that later rounds have better trained networks alike.
@@ -18,6 +19,7 @@ import yaml
 from bmix.data.manifest import Manifest, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
+from bmix.pretraining.run import build_pretraining
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
 from bmix.training.loop import Trainer
@@ -43,6 +45,16 @@ def bench_audited() -> dict[str, Any]:
     return _beside_mixup("training.recipe=audited")
 
 
+def bench_rotation() -> dict[str, Any]:
+    """An epoch of rotation pre-training, which shows every image four times, against one of plain BCE."""
+    return _beside_bce("rotation")
+
+
+def bench_simsiam() -> dict[str, Any]:
+    """An epoch of SimSiam, which shows every image in two views, against one of plain BCE."""
+    return _beside_bce("simsiam")
+
+
 def bench_checkpoint() -> dict[str, Any]:
     """A checkpoint, forced to the disk, against the epoch that it keeps."""
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
@@ -53,6 +65,20 @@ def bench_checkpoint() -> dict[str, Any]:
             training.append(_seconds(trainer.train_epoch))
             writing.append(_seconds(lambda: checkpoints.save(trainer)))
     return _figures(statistics.median(writing), statistics.median(training))
+
+
+def _beside_bce(method: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        peer = _trained("training.recipe=bce")
+        params = parse_params(apply_edits(read_yaml(Path("params.yaml")), [f"pretrain.method={method}"]))
+        ours = build_pretraining(params, _manifest())
+        seconds: dict[str, list[float]] = {"ours": [], "peer": []}
+        for _ in range(ROUNDS):
+            seconds["peer"].append(_seconds(peer.train_epoch))
+            seconds["ours"].append(_seconds(ours.train_epoch))
+    for way, values in seconds.items():
+        print(f"{way}  {statistics.median(values):.2f} s an epoch, {min(values):.2f} to {max(values):.2f}")
+    return _figures(statistics.median(seconds["ours"]), statistics.median(seconds["peer"]))
 
 
 def _beside_mixup(edit: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Long-tailed CIFAR-10 as a source: few pictures of the later classes, a pool without labels, and all test pictures.
+"""Long-tailed CIFAR-10 as a source: few pictures of the later classes, a pool without labels, and test pictures.
 
 `python -m benchmarks.long_tail PICTURES FOLDER` writes FOLDER/RATIO.csv for each imbalance ratio, a table for
 `data.source table` with `data.root` PICTURES. Class i keeps most · ratio^(-i / (C - 1)) training pictures, rounded down
@@ -32,9 +32,11 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=5, help="pictures of the pool for each training picture")
     parser.add_argument("--balanced", action="store_true", help="a pool with as many of every class")
     parser.add_argument("--val", type=int, default=50, help="validation pictures of each class")
+    parser.add_argument("--test", type=int, help="test pictures of each class; all of them otherwise")
     parser.add_argument("--seed", type=int, default=0, help="draws the pictures")
     arguments = parser.parse_args()
     names = {split: read_names(arguments.pictures / split) for split in ("train", "test")}
+    names["test"] = {name: paths[: arguments.test] for name, paths in names["test"].items()}
     for ratio in arguments.ratio:
         kept_K = tail(arguments.most, ratio, len(names["train"]))
         pool_K = pool_counts(kept_K, arguments.pool, arguments.balanced)

@@ -1,0 +1,174 @@
+"""What pre-training and pseudo-labels are worth on long-tailed CIFAR-10: top-1 errors over seeds, beside the papers'.
+
+`python -m benchmarks.long_tail_runs PICTURES TABLES RESULTS.jsonl` trains on each table of `benchmarks.long_tail` with
+cross-entropy, alone, from a backbone that predicted rotations, and with the pool's pseudo-labels, and prints the mean
+and the standard error of the error on test. Each finished run is a line of RESULTS and is not repeated. The small
+network and few epochs stand in for ResNet-32 and 200: signs can be compared with the paper's, errors cannot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bmix.data.manifest import Manifest
+from bmix.data.stores import open_store
+from bmix.evaluation.top1 import top1
+from bmix.params import Params, apply_edits, parse_params, read_yaml
+from bmix.pretraining.run import build_pretraining, write_pretrained
+from bmix.pseudo.labels import precision, pseudo_classes
+from bmix.sources.examine import examine
+from bmix.support import console
+from bmix.training.loop import Trainer
+from bmix.training.passes import PlainViews, confidence
+from bmix.training.run import advance, build_trainer
+from bmix.training.state import load_run, save_run
+
+SETTINGS = [
+    "data.source=table",
+    "data.image_size=32",
+    "data.overlap=warn",
+    "noise.kind=none",
+    "model.task=single-label",
+    "training.recipe=bce",
+    "training.epochs=20",
+    "training.warmup_epochs=10",
+    "training.threads=1",
+    "pretrain.method=rotation",
+    "pretrain.epochs=15",
+    "pseudo.use=true",
+]
+METHODS = ("cross-entropy", "from rotation", "with pseudo-labels")
+PUBLISHED = {("from rotation", "10"): 12.28, ("from rotation", "100"): 26.50}
+"""Yang and Xu (NeurIPS 2020), top-1 error of cross-entropy from rotation pre-training, ResNet-32, 200 epochs."""
+
+Line = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_tail_runs", description=__doc__)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("tables", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--ratio", nargs="+", default=["10", "100"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    done = read_lines(arguments.results)
+    read: dict[str, Manifest] = {}
+    for seed in arguments.seeds:
+        for ratio in arguments.ratio:
+            if all(any(_is(line, method, ratio, seed) for line in done) for method in METHODS):
+                continue
+            places = [f"data.path={arguments.tables / f'{ratio}.csv'}", f"data.root={arguments.pictures}"]
+            seeds = [f"training.seed={seed}", f"pretrain.seed={seed}"]
+            edits = [*SETTINGS, *places, *seeds, *arguments.edits]
+            params = parse_params(apply_edits(read_yaml(Path("params.yaml")), edits))
+            if ratio not in read:
+                read[ratio] = examine(params.data)[0]
+            for line in runs(params, read[ratio]):
+                done.append({"ratio": ratio, "seed": seed, **line})
+                with arguments.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+                print(json.dumps(done[-1]), flush=True)
+    print("\n".join(table(done, arguments.ratio)))
+
+
+def runs(params: Params, manifest: Manifest) -> Iterator[Line]:
+    """The three runs of one seed; the first and the last share their warm-up."""
+    given_NK, started = manifest.labels("train"), time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = build_trainer(params, manifest, given_NK)
+        advance(plain, params.training.warmup_epochs)
+        save_run(plain, folder / "warmup")
+        images = open_store(manifest, "unlabelled", params.image_root, params.data.image_size)
+        pseudo_UK = pseudo_classes(confidence(plain.engine, images, PlainViews()).numpy(), params.pseudo.present)
+        advance(plain, params.training.epochs)
+        yield {"method": METHODS[0], **_errors(plain, params, manifest), "seconds": _seconds(started)}
+
+        started = time.perf_counter()
+        task = build_pretraining(params, manifest)
+        advance(task, params.pretrain.epochs)
+        write_pretrained(task, params.pretrain.method, folder)
+        pretraining = _seconds(started)
+        trained = build_trainer(params, manifest, given_NK, pretrained=folder / "model.safetensors")
+        advance(trained, params.training.epochs)
+        seconds = {"pretraining_seconds": pretraining, "seconds": _seconds(started)}
+        yield {"method": METHODS[1], **_errors(trained, params, manifest), **seconds}
+
+        started = time.perf_counter()
+        pooled = build_trainer(params, manifest, given_NK, pseudo_UK=pseudo_UK)
+        load_run(pooled, folder / "warmup")
+        advance(pooled, params.training.epochs)
+        note = {
+            "labelled": int((pseudo_UK == 1).sum()),
+            "of": len(pseudo_UK),
+            "precision": precision(pseudo_UK, manifest.true_labels("unlabelled"), 1),
+        }
+        yield {"method": METHODS[2], **_errors(pooled, params, manifest), **note, "seconds": _seconds(started)}
+
+
+def table(lines: list[Line], ratios: list[str]) -> list[str]:
+    """Rows of Markdown: error on test, and its difference to cross-entropy over the same seeds."""
+    rows = [
+        "| | " + " | ".join(f"ρ = {ratio} | gain" for ratio in ratios) + " |",
+        "| --- |" + " --- |" * 2 * len(ratios),
+    ]
+    for method in METHODS:
+        cells = [method]
+        for ratio in ratios:
+            by_seed, base = (_by_seed(lines, name, ratio) for name in (method, METHODS[0]))
+            paper = PUBLISHED.get((method, ratio))
+            cells.append(_told(list(by_seed.values())) + (f" (paper {paper:.2f})" if paper else ""))
+            gains = [base[seed] - by_seed[seed] for seed in by_seed if seed in base]
+            cells.append("" if method == METHODS[0] else _told(gains, signed=True))
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The runs that are finished."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _is(line: Line, method: str, ratio: str, seed: int) -> bool:
+    return bool((line["method"], line["ratio"], line["seed"]) == (method, ratio, seed))
+
+
+def _by_seed(lines: list[Line], method: str, ratio: str) -> dict[int, float]:
+    return {line["seed"]: line["test"] for line in lines if line["method"] == method and line["ratio"] == ratio}
+
+
+def _told(values: list[float], signed: bool = False) -> str:
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):+.1f}" if signed else f"{statistics.fmean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.1f}"
+
+
+def _errors(trainer: Trainer, params: Params, manifest: Manifest) -> dict[str, float]:
+    """Top-1 error in percent on val and test."""
+    errors = {}
+    for split in ("val", "test"):
+        images = open_store(manifest, split, params.image_root, params.data.image_size)
+        with torch.no_grad():
+            scores_NK = confidence(trainer.engine, images, PlainViews()).numpy()
+        errors[split] = round(100 * top1(scores_NK, manifest.labels(split)).error, 2)
+    return errors
+
+
+def _seconds(started: float) -> float:
+    return round(time.perf_counter() - started, 1)
+
+
+if __name__ == "__main__":
+    console.run(main)
