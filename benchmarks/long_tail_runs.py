@@ -13,13 +13,12 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bmix.data.manifest import Manifest
+from bmix.data.pretrained import WEIGHTS
 from bmix.data.stores import open_store
 from bmix.evaluation.top1 import top1
 from bmix.params import Params, apply_edits, parse_params, read_yaml
@@ -60,13 +59,15 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--ratio", nargs="+", default=["10", "100"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     done = read_lines(arguments.results)
     read: dict[str, Manifest] = {}
     for seed in arguments.seeds:
         for ratio in arguments.ratio:
-            if all(any(_is(line, method, ratio, seed) for line in done) for method in METHODS):
+            missing = [name for name in arguments.methods if not any(_is(line, name, ratio, seed) for line in done)]
+            if not missing:
                 continue
             places = [f"data.path={arguments.tables / f'{ratio}.csv'}", f"data.root={arguments.pictures}"]
             seeds = [f"training.seed={seed}", f"pretrain.seed={seed}"]
@@ -74,47 +75,60 @@ def main() -> None:
             params = parse_params(apply_edits(read_yaml(Path("params.yaml")), edits))
             if ratio not in read:
                 read[ratio] = examine(params.data)[0]
-            for line in runs(params, read[ratio]):
-                done.append({"ratio": ratio, "seed": seed, **line})
+            for name in missing:
+                started = time.perf_counter()
+                line = {"ratio": ratio, "seed": seed, "method": name, **RUNS[name](params, read[ratio])}
+                done.append(line | {"seconds": round(time.perf_counter() - started, 1)})
                 with arguments.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(done[-1]) + "\n")
                 print(json.dumps(done[-1]), flush=True)
     print("\n".join(table(done, arguments.ratio)))
 
 
-def runs(params: Params, manifest: Manifest) -> Iterator[Line]:
-    """The three runs of one seed; the first and the last share their warm-up."""
-    given_NK, started = manifest.labels("train"), time.perf_counter()
+def run_plain(params: Params, manifest: Manifest) -> Line:
+    """On the labelled pictures, from drawn weights."""
+    trainer = build_trainer(params, manifest, manifest.labels("train"))
+    advance(trainer, params.training.epochs)
+    return _errors(trainer, params, manifest)
+
+
+def run_from_rotation(params: Params, manifest: Manifest) -> Line:
+    """On the same pictures, from a backbone that predicted their rotations."""
+    task = build_pretraining(params, manifest)
+    advance(task, params.pretrain.epochs)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plain = build_trainer(params, manifest, given_NK)
-        advance(plain, params.training.warmup_epochs)
-        save_run(plain, folder / "warmup")
-        images = open_store(manifest, "unlabelled", params.image_root, params.data.image_size)
-        pseudo_UK = pseudo_classes(confidence(plain.engine, images, PlainViews()).numpy(), params.pseudo.present)
-        advance(plain, params.training.epochs)
-        yield {"method": METHODS[0], **_errors(plain, params, manifest), "seconds": _seconds(started)}
+        write_pretrained(task, params.pretrain.method, Path(name))
+        weights = Path(name) / WEIGHTS
+        trainer = build_trainer(params, manifest, manifest.labels("train"), pretrained=weights)
+    advance(trainer, params.training.epochs)
+    return _errors(trainer, params, manifest)
 
-        started = time.perf_counter()
-        task = build_pretraining(params, manifest)
-        advance(task, params.pretrain.epochs)
-        write_pretrained(task, params.pretrain.method, folder)
-        pretraining = _seconds(started)
-        trained = build_trainer(params, manifest, given_NK, pretrained=folder / "model.safetensors")
-        advance(trained, params.training.epochs)
-        seconds = {"pretraining_seconds": pretraining, "seconds": _seconds(started)}
-        yield {"method": METHODS[1], **_errors(trained, params, manifest), **seconds}
 
-        started = time.perf_counter()
-        pooled = build_trainer(params, manifest, given_NK, pseudo_UK=pseudo_UK)
-        load_run(pooled, folder / "warmup")
-        advance(pooled, params.training.epochs)
-        note = {
-            "labelled": int((pseudo_UK == 1).sum()),
-            "of": len(pseudo_UK),
-            "precision": precision(pseudo_UK, manifest.true_labels("unlabelled"), 1),
-        }
-        yield {"method": METHODS[2], **_errors(pooled, params, manifest), **note, "seconds": _seconds(started)}
+def run_with_pseudo_labels(params: Params, manifest: Manifest) -> Line:
+    """As the plain run up to the end of warm-up, then with the pool too."""
+    given_NK = manifest.labels("train")
+    warm = build_trainer(params, manifest, given_NK)
+    advance(warm, params.training.warmup_epochs)
+    images = open_store(manifest, "unlabelled", params.image_root, params.data.image_size)
+    pseudo_UK = pseudo_classes(confidence(warm.engine, images, PlainViews()).numpy(), params.pseudo.present)
+    pooled = build_trainer(params, manifest, given_NK, pseudo_UK=pseudo_UK)
+    with tempfile.TemporaryDirectory() as name:
+        save_run(warm, Path(name))
+        load_run(pooled, Path(name))
+    advance(pooled, params.training.epochs)
+    note = {
+        "labelled": int((pseudo_UK == 1).sum()),
+        "of": len(pseudo_UK),
+        "precision": precision(pseudo_UK, manifest.true_labels("unlabelled"), 1),
+    }
+    return _errors(pooled, params, manifest) | note
+
+
+RUNS: dict[str, Callable[[Params, Manifest], Line]] = {
+    METHODS[0]: run_plain,
+    METHODS[1]: run_from_rotation,
+    METHODS[2]: run_with_pseudo_labels,
+}
 
 
 def table(lines: list[Line], ratios: list[str]) -> list[str]:
@@ -155,19 +169,14 @@ def _told(values: list[float], signed: bool = False) -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.1f}"
 
 
-def _errors(trainer: Trainer, params: Params, manifest: Manifest) -> dict[str, float]:
+def _errors(trainer: Trainer, params: Params, manifest: Manifest) -> Line:
     """Top-1 error in percent on val and test."""
-    errors = {}
+    errors: Line = {}
     for split in ("val", "test"):
         images = open_store(manifest, split, params.image_root, params.data.image_size)
-        with torch.no_grad():
-            scores_NK = confidence(trainer.engine, images, PlainViews()).numpy()
+        scores_NK = confidence(trainer.engine, images, PlainViews()).numpy()
         errors[split] = round(100 * top1(scores_NK, manifest.labels(split)).error, 2)
     return errors
-
-
-def _seconds(started: float) -> float:
-    return round(time.perf_counter() - started, 1)
 
 
 if __name__ == "__main__":

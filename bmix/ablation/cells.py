@@ -52,7 +52,8 @@ def cells_of(grid: Grid, seeds: Sequence[int | None] | None = None, edits: Seque
     """Every cell of a grid, settings before rows before seeds, so that what comes first is a whole row of the table.
 
     edits: of all cells, before those of the grid's settings and rows, which win. A seed sets training.seed and
-    noise.seed; data.seed stays. InputError for an edit that cannot be.
+    noise.seed, and pretrain.seed too where pretrain.method is edited; data.seed stays. InputError for an edit that
+    cannot be.
     """
     content = read_yaml(Path("params.yaml"))
     base = parse_params(content)
@@ -64,6 +65,8 @@ def cells_of(grid: Grid, seeds: Sequence[int | None] | None = None, edits: Seque
                     continue
                 seeded = () if seed is None else (f"training.seed={seed}", f"noise.seed={seed}")
                 own = (*grid.edits, *edits, *of_setting, *row.edits, *seeded)
+                if seed is not None and any(edit.startswith("pretrain.method=") for edit in own):
+                    own = (*own, f"pretrain.seed={seed}")
                 if grid.warmup is not None:
                     epochs = make_cell(content, base, row.name, setting, seed, own).params.training.epochs
                     own = (*own, f"training.warmup_epochs={max(1, round(grid.warmup * epochs))}")

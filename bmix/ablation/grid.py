@@ -13,7 +13,7 @@ from bmix.support.errors import InputError, nearest
 TABLES = Path(__file__).parent / "tables"
 ANALYSES = ("confidence", "sampler", "verdicts")
 GROUPS = tuple(MEASURES)
-OWN = ("affinity-imbalance", "affinity-noise")
+OWN = ("affinity-imbalance", "affinity-noise", "ssp-cifar", "pseudo-cifar")
 """Tables of other papers than BalanceMix's, by the names of their files."""
 DEFAULT_SEEDS = (0, 1, 2)
 _KEYS = ("title", "about", "groups", "mean", "seeds", "set", "settings", "rows", "paper", "analysis", "warmup")

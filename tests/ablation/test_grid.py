@@ -137,3 +137,17 @@ def test_the_time_that_is_left_is_judged_by_what_has_ended() -> None:
     ]
     assert [duration(seconds) for seconds in (8, 600, 3 * 3600)] == ["8 s", "10 min", "3.0 h"]
     assert Plan([], [], []).told(1) == "0 cells, 0 finished, 0 to run"
+
+
+def test_the_tables_of_pre_training_and_pseudo_labels() -> None:
+    for name, switched in (("ssp-cifar", "from rotation"), ("pseudo-cifar", "with pseudo-labels")):
+        grid = paper_table(name)
+        assert (grid.name, grid.groups) == (f"table-{name}", ("error",))
+        cells = cells_of(grid, [3])
+        assert {cell.row for cell in cells} == {"cross-entropy", switched}
+        for cell in cells:
+            on = cell.params.pretrain.method != "off" or cell.params.pseudo.use
+            assert on == (cell.row == switched)
+            assert cell.params.single_label
+            assert cell.params.pretrain.seed == (3 if name == "ssp-cifar" else 0)
+        assert any(published(grid, "cifar", switched, setting, "error") for setting in grid.settings)

@@ -21,7 +21,16 @@ def with_edits(*edits: str) -> dict[str, object]:
 
 def test_the_presets_are_the_paper_s_set_ups_and_settings_and_more() -> None:
     paper = ["paper-coco", "paper-deepfashion", "paper-voc"]
-    assert preset_names(FOLDER) == ["affinity", "clean", "features", "mnist", *paper, "quick", "single-positive"]
+    assert preset_names(FOLDER) == [
+        "affinity",
+        "cifar",
+        "clean",
+        "features",
+        "mnist",
+        *paper,
+        "quick",
+        "single-positive",
+    ]
 
 
 @pytest.mark.parametrize("name", preset_names(FOLDER))
