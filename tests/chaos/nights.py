@@ -10,26 +10,22 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import psutil
 import yaml
 
 from bmix.retraining.history import BY_DATA, BY_MODEL, CANCELLED, DIED, NOTHING_NEW, PROMOTED, NightRecord, read_nights
 from bmix.support.files import read_json
+from tests.helpers.daemons import prefect_server
 from tests.helpers.nights import make_growing_project, write_rows
 from tests.helpers.projects import HANG_SECONDS
-
-HOST = "127.0.0.1"
 
 
 @dataclass
@@ -113,7 +109,7 @@ def main(folder: Path, first: int = 1) -> None:
         make_growing_project(folder, 300)
     environment = {**os.environ, "PREFECT_HOME": str(folder / ".prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}
     os.chdir(folder)
-    with prefect_server(environment) as url:
+    with prefect_server(folder) as url:
         week = Week(folder.resolve(), environment | {"PREFECT_API_URL": url})
         for step in STEPS[first - 1 :]:
             step(week)
@@ -194,37 +190,6 @@ def _show_registry() -> None:
     for alias in ("champion", "previous"):
         version = client.get_model_version_by_alias("bmix", alias)
         print(f"MLflow: {alias} is version {version.tags.get('bmix.version')}: {version.tags.get('bmix.reason')}")
-
-
-@contextmanager
-def prefect_server(environment: dict[str, str]) -> Iterator[str]:
-    """The address of the API of a server of its own."""
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        port = found.getsockname()[1]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    url = f"http://{HOST}:{port}/api"
-    # Its pages look for the server at the usual port otherwise.
-    own = environment | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_UI_API_URL": url}
-    with Path("server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=own, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        end = time.monotonic() + HANG_SECONDS
-        while not _answers(url):
-            if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit("error: Prefect's server does not start; see server.log")
-            time.sleep(0.5)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from bmix.retraining.history import read_nights
-from tests.helpers.daemons import prefect_daemon
+from tests.helpers.daemons import prefect_server
 from tests.helpers.nights import make_growing_project, write_rows
 from tests.helpers.projects import HANG_SECONDS
 
@@ -145,21 +145,12 @@ def main(folder: Path) -> None:
     """Both in a new project in `folder`."""
     make_growing_project(folder, 300, "training.epochs=40", "training.warmup_epochs=20", "retrain.gate_model=false")
     os.chdir(folder)
-    prefect, api = prefect_daemon(folder)
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(folder / ".prefect"),
-        "PREFECT_API_URL": api,
-        "BMIX_TRACKING": "off",
-    }
-    prefect.start()
-    try:
-        place = Place(folder, environment, api)
+    with prefect_server(folder) as api:
+        environment = {**os.environ, "PREFECT_HOME": str(folder / ".prefect"), "PREFECT_API_URL": api}
+        place = Place(folder, environment | {"BMIX_TRACKING": "off"}, api)
         kill_schedule(place)
         write_rows(folder, 400)
         kill_worker(place)
-    finally:
-        prefect.stop()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 
 from bmix.support.errors import InputError
 from flows import night, notify
-from tests.chaos.nights import prefect_server as own_server
+from tests.helpers.daemons import prefect_server as own_server
 from tests.helpers.projects import HANG_SECONDS, run
 from tests.helpers.tiny import REPOSITORY
 
@@ -109,7 +109,7 @@ def test_a_listener_is_told_of_nights_that_were_rejected_and_failed(
     monkeypatch.chdir(tmp_path)
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / ".prefect"), "PYTHONPATH": str(REPOSITORY)}
     (tmp_path / "nights.py").write_text(CHILD, encoding="utf-8")
-    with own_server(environment) as api, listening() as (address, calls):
+    with own_server(tmp_path) as api, listening() as (address, calls):
         names = {"PREFECT_API_URL": api, notify.URL: address, notify.TOKEN: "planted-token"}
         environment |= names
         told = run(tmp_path, "-m", "flows.notify", **environment)

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def prefect_daemon(folder: Path, **environment: str) -> tuple[Daemon, str]:
     }
     command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
     return Daemon(command, f"{url}/health", folder / "server.log", own), url
+
+
+@contextmanager
+def prefect_server(folder: Path, **environment: str) -> Iterator[str]:
+    """The address of the API of a server of its own, with its database and its log in `folder`."""
+    server, url = prefect_daemon(folder, **environment)
+    server.start()
+    try:
+        yield url
+    finally:
+        server.stop()
 
 
 def mlflow_daemon(folder: Path, store: str = "sqlite:///runs.db") -> tuple[Daemon, str]:
