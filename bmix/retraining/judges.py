@@ -122,25 +122,22 @@ class Judges:
             self.comparisons[OWN] = compare_on(own, self._manifest, models, params.evaluate, params.training.seed, OWN)
         except InputError as error:
             notes = [_not_compared(OWN, error, passes=True)]
-        return [*judge_model({**self.comparisons, **self._with_best(today, models)}, self._limits), *notes]
+        best = best_before(self._champion, self._limits.memory)
+        against_best = self._compare_with(best, today, models[1]) if best else []
+        return [*judge_model(self.comparisons, self._limits), *against_best, *notes]
 
-    def _with_best(self, today: TestData, models: tuple[Classifier, Classifier]) -> dict[str, Mapping[str, Difference]]:
+    def _compare_with(self, best: Version, today: TestData, candidate: Classifier) -> list[Finding]:
         """The candidate against the best of the versions before the champion: small losses must not add up."""
-        best = best_before(self._champion, self._limits.memory) if self._champion else None
-        if best is None:
-            return {}
         from bmix.models.store import load_classifier
         from bmix.retraining.measure import TODAY, compare_on
 
         params, name = self._project.params, f"{TODAY}, {best.name}"
         try:
-            reference = load_classifier(best.folder).to(models[1].device)
-            pair = (reference, models[1])
-            return {
-                name: compare_on(today, read_manifest(best.data), pair, params.evaluate, params.training.seed, name)
-            }
-        except InputError:
-            return {}
+            models = load_classifier(best.folder).to(candidate.device), candidate
+            compared = compare_on(today, read_manifest(best.data), models, params.evaluate, params.training.seed, name)
+        except InputError as error:
+            return [_not_compared(name, error, passes=True)]
+        return judge_model({name: compared}, self._limits)
 
     def measures(self) -> dict[str, float | None]:
         """The mAP of candidate and champion on today's test split, of all and of few-shot classes, in [0, 1]."""

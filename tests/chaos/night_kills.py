@@ -184,7 +184,7 @@ def disturb(chaos: Chaos, victim: str, rows: int) -> list[list[str]]:
                 time.sleep(0.01)
             nights.kills.append((name, len(nights.begins) - 1))
             chaos.kill(victim, night)
-            if victim not in SERVERS:
+            if victim == "the flow":
                 night.wait(HANG_SECONDS)
         if night.wait(HANG_SECONDS):
             start().wait(HANG_SECONDS)
@@ -227,8 +227,10 @@ def table(rows: list[list[str]]) -> str:
 
 
 def main(folder: Path, victims: list[str]) -> int:
-    """All kills of the victims in a new project in `folder`; the number of faults."""
-    make_growing_project(folder, 300, *EDITS)
+    """All kills of the victims in the project in `folder`, which is made if it is not there; the number of faults."""
+    goes_on = folder.exists()
+    if not goes_on:
+        make_growing_project(folder, 300, *EDITS)
     os.chdir(folder)
     prefect, api = prefect_daemon(folder)
     mlflow, address = mlflow_daemon(folder / "tracking")
@@ -243,13 +245,12 @@ def main(folder: Path, victims: list[str]) -> int:
     rows: list[list[str]] = []
     try:
         prefect.start()
-        if chaos.night(tracked=False).wait(HANG_SECONDS):
+        if not goes_on and chaos.night(tracked=False).wait(HANG_SECONDS):
             raise SystemExit(f"error: the first night did not promote; see {folder}/nights.log")
-        print("first night promoted", flush=True)
         for victim in victims:
             if victim == SERVERS[1]:
                 mlflow.start()
-            rows += disturb(chaos, victim, 310 + 10 * len(rows))
+            rows += disturb(chaos, victim, 310 + 10 * len(read_nights()))
     finally:
         for server in chaos.servers.values():
             server.stop()
@@ -263,7 +264,7 @@ def main(folder: Path, victims: list[str]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--victim", nargs="+", choices=VICTIMS, default=list(VICTIMS), metavar="NAME")
-    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="a new folder to keep the project in")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="for the project; one that is there goes on")
     given = parser.parse_args()
     if given.folder:
         sys.exit(min(main(given.folder.absolute(), given.victim), 1))
