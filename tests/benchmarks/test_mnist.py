@@ -13,7 +13,8 @@ from benchmarks import mnist
 from bmix.support.errors import InputError
 
 
-def made(folder: Path, train: int = 100) -> dict[str, np.ndarray]:
+def write_archive(folder: Path) -> dict[str, np.ndarray]:
+    """folder/mnist.npz of 200 training and 60 test images of noise; its arrays."""
     rng = np.random.default_rng(0)
     arrays = {
         f"{what}_{part}": values
@@ -24,6 +25,11 @@ def made(folder: Path, train: int = 100) -> dict[str, np.ndarray]:
         )
     }
     np.savez(folder / "mnist.npz", allow_pickle=False, **arrays)
+    return arrays
+
+
+def made(folder: Path, train: int = 100) -> dict[str, np.ndarray]:
+    arrays = write_archive(folder)
     counts = {"train": train, "val": 30, "test": 20}
     mnist.make(folder / "mnist.npz", folder / "made", counts, {"share-100": 1.0, "share-20": 0.2, "each-1": 1}, seed=0)
     return arrays
