@@ -1,5 +1,5 @@
 """What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch; and what an
-epoch of pre-training costs beside one of training.
+epoch of pre-training costs beside one of training, on the scenes of the preset `quick`.
 
 The default data and params, images in memory, without validation. `epoch-step` and `epoch-audit` are managed epochs
 after four of warm-up; all trainers go on side by side, so that later rounds have better trained networks alike.
@@ -19,6 +19,7 @@ import yaml
 from bmix.data.manifest import Manifest, read_manifest
 from bmix.data.noisy import read_labels
 from bmix.params import apply_edits, load_params, parse_params, read_yaml
+from bmix.pipeline.presets import expand_presets
 from bmix.pretraining.run import build_pretraining
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.identity import RunIdentity
@@ -69,6 +70,7 @@ def bench_checkpoint() -> dict[str, Any]:
 
 def _beside_bce(method: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        _manifest("quick")
         peer = _trained("training.recipe=bce")
         params = parse_params(apply_edits(read_yaml(Path("params.yaml")), [f"pretrain.method={method}"]))
         ours = build_pretraining(params, _manifest())
@@ -119,10 +121,11 @@ def _trained(*edits: str) -> Trainer:
     return trainer
 
 
-def _manifest() -> Manifest:
+def _manifest(*presets: str) -> Manifest:
     if not Path("data/prepared").exists():
         repository = Path(__file__).parents[1]
-        content = apply_edits(read_yaml(repository / "params.yaml"), [f"training.warmup_epochs={WARMUP}"])
+        edits = expand_presets([*presets, f"training.warmup_epochs={WARMUP}"], repository / "params")
+        content = apply_edits(read_yaml(repository / "params.yaml"), edits)
         for section, key in (("data", "path"), ("data", "root"), ("noise", "matrix")):
             content[section][key] = str(repository / content[section][key])
         Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
