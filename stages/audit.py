@@ -19,6 +19,7 @@ from bmix.workspace.timings import stage_timing
 
 if TYPE_CHECKING:
     from bmix.audit.labels import LabelAudit
+    from bmix.audit.rehearsal import Rehearsal
     from bmix.audit.splits import Scores
 
 PREPARED, NOISY, AUDIT = Path("data/prepared"), Path("data/noisy"), Path("data/audit")
@@ -32,13 +33,13 @@ def main() -> None:
     with stage_timing("audit"), replaced_folder(AUDIT) as folder:
         params, manifest = load_params(), read_manifest(PREPARED)
         features = judged_by(params, holds_features(manifest))
-        splits = {} if features == "off" else audited(params, manifest, features)
-        write_audit(folder, features, list(manifest.classes), splits)
-        print(told(features, splits), flush=True)
+        splits, rehearsal = ({}, None) if features == "off" else audited(params, manifest, features)
+        write_audit(folder, features, list(manifest.classes), splits, rehearsal)
+        print(told(features, splits, rehearsal), flush=True)
 
 
-def audited(params: Params, manifest: Manifest, features: str) -> dict[str, AuditedSplit]:
-    """What the audit says of every split but unlabelled, measured where the truth is known."""
+def audited(params: Params, manifest: Manifest, features: str) -> tuple[dict[str, AuditedSplit], Rehearsal | None]:
+    """What the audit says of every split but unlabelled, measured where the truth is known; whether doubts pay."""
     # Where nothing is audited, nothing of this is imported.
     from bmix.audit.labels import trusting
     from bmix.audit.splits import audit_splits
@@ -51,16 +52,17 @@ def audited(params: Params, manifest: Manifest, features: str) -> dict[str, Audi
         truth[split] = manifest.true_labels(split)
     for split, labels_NK in given.items():
         labels_NK[manifest.ignored(split)] = -1
-    audits = audit_splits(_scores(params, manifest, features, given), given, list(manifest.classes))
+    scores = _scores(params, manifest, features, given)
+    audits = audit_splits(scores, given, list(manifest.classes))
     for split, audit in audits.items():
         audits[split] = trusting(audit, given[split], manifest.reviewed_if_any(split))
     return {
         split: AuditedSplit(manifest.ids(split), given[split], audit, _measured(audit, given[split], truth[split]))
         for split, audit in audits.items()
-    }
+    }, scores.rehearsal
 
 
-def told(features: str, splits: dict[str, AuditedSplit]) -> str:
+def told(features: str, splits: dict[str, AuditedSplit], rehearsal: Rehearsal | None) -> str:
     """What was found, for people."""
     if not splits:
         return "labels are not audited: neither features nor weights to judge with (audit.features, docs/audit.md)"
@@ -71,8 +73,17 @@ def told(features: str, splits: dict[str, AuditedSplit]) -> str:
     unjudged = "" if judged == len(table) else f"; {len(table) - judged} classes cannot be judged by these features"
     return (
         f"labels audited by {features}: about {wrong:,.0f} of {table['positives'].sum():,} given positives wrong, "
-        f"{missing:,.0f} labels missing{unjudged}"
+        f"{missing:,.0f} labels missing{unjudged}{_told_rehearsal(rehearsal)}"
     )
+
+
+def _told_rehearsal(rehearsal: Rehearsal | None) -> str:
+    if rehearsal is None:
+        return ""
+    gain = f"{100 * rehearsal.gain:+.2f} ± {100 * rehearsal.error:.2f} mAP of held-out given labels"
+    if rehearsal.pays:
+        return f"\ndoubting them pays: {gain}; the recipe audited does"
+    return f"\ndoubting them does not pay: {gain}; the recipe audited takes every label as given"
 
 
 def _scores(params: Params, manifest: Manifest, features: str, given: dict[str, np.ndarray]) -> Scores:

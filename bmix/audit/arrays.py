@@ -37,16 +37,21 @@ def audit_labels(
 
 def scores_of(features_ND: np.ndarray, given_NK: np.ndarray, folds: int, seed: int) -> OutOfFold:
     """The out-of-fold scores behind `audit_labels`, and the models that made them."""
-    rng = numpy_generator(seed, "audit")
-    # No group may fill half a fold: folds could not be even.
-    groups_N = copies(_standardised(features_ND), ALIKE, max(2, len(features_ND) // (2 * folds)), rng)
-    fold_N = stratified_folds(given_NK, folds, rng, groups_N)
+    fold_N = folds_of(features_ND, given_NK, folds, numpy_generator(seed, "audit"))
     return out_of_fold_scores(blocks_of(features_ND), given_NK, fold_N)
 
 
-def _standardised(features_ND: np.ndarray) -> np.ndarray:
-    deviation_D = features_ND.std(axis=0, dtype=np.float64)
-    mean_D = features_ND.mean(axis=0, dtype=np.float64)
+def folds_of(features_ND: np.ndarray, given_NK: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """A fold in 0..folds-1 for each row, int64 (N,): every class spread over all, near copies in one."""
+    # No group may fill half a fold: folds could not be even.
+    groups_N = copies(standardised(features_ND), ALIKE, max(2, len(features_ND) // (2 * folds)), rng)
+    return stratified_folds(given_NK, folds, rng, groups_N)
+
+
+def standardised(features_ND: np.ndarray, of: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Features as float32 with mean 0 and variance 1 over the rows `of`; one that never changes there is 0."""
+    deviation_D = features_ND[of].std(axis=0, dtype=np.float64)
+    mean_D = features_ND[of].mean(axis=0, dtype=np.float64)
     return ((features_ND - mean_D) / np.where(deviation_D > 0, deviation_D, 1)).astype(np.float32)
 
 

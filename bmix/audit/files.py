@@ -15,6 +15,7 @@ from bmix.support.files import replaced, write_json
 
 if TYPE_CHECKING:
     from bmix.audit.labels import LabelAudit
+    from bmix.audit.rehearsal import Rehearsal
 
 _ROWS_AT_ONCE = 2**14
 
@@ -29,14 +30,35 @@ class AuditedSplit:
     measured: dict[str, Any] | None = None
 
 
-def write_audit(folder: Path, features: str, classes: list[str], splits: Mapping[str, AuditedSplit]) -> None:
-    """Write the three files. features: what judged. splits: none if nothing was audited; then the files are empty."""
+def write_audit(
+    folder: Path,
+    features: str,
+    classes: list[str],
+    splits: Mapping[str, AuditedSplit],
+    rehearsal: Rehearsal | None = None,
+) -> None:
+    """Write the three files. features: what judged. splits: none if nothing was audited; then the files are empty.
+
+    p_present.npy holds what training is to believe: NaN of classes that cannot be judged, and the given labels where
+    the rehearsal found that doubts do not pay.
+    """
     _write_quality(folder / QUALITY_FILE, classes, splits)
-    content = {name: _estimate(split) for name, split in splits.items()}
-    write_json(folder / ESTIMATE_FILE, {"features": features, "splits": content})
-    present_NK = splits["train"].audit.p_present if "train" in splits else np.zeros((0, len(classes)))
+    content: dict[str, Any] = {
+        "features": features,
+        "splits": {name: _estimate(split) for name, split in splits.items()},
+    }
+    if splits:
+        content["rehearsal"] = None if rehearsal is None else rehearsal.told()
+    write_json(folder / ESTIMATE_FILE, content)
+    present_NK = _for_training(splits["train"], rehearsal) if "train" in splits else np.zeros((0, len(classes)))
     with replaced(folder / PRESENT_FILE) as temporary, temporary.open("wb") as file:
         np.save(file, present_NK.astype(np.float32))
+
+
+def _for_training(split: AuditedSplit, rehearsal: Rehearsal | None) -> np.ndarray:
+    if rehearsal is not None and not rehearsal.pays:
+        return np.where(split.given_NK >= 0, split.given_NK, split.audit.p_present)
+    return np.where(split.audit.classes["judged"].to_numpy(bool), split.audit.p_present, np.nan)
 
 
 def _estimate(split: AuditedSplit) -> dict[str, Any]:

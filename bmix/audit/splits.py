@@ -9,6 +9,7 @@ import numpy as np
 
 from bmix.audit.arrays import scores_of
 from bmix.audit.labels import LabelAudit, judge
+from bmix.audit.rehearsal import Rehearsal, rehearse, together
 
 Features = Callable[[str], np.ndarray]
 """The features of a split's rows, (N, D)."""
@@ -18,18 +19,21 @@ Features = Callable[[str], np.ndarray]
 class Scores:
     """Scores of every split's rows, float32 (N, K), by models that never saw them.
 
-    auc_K: the areas under the curves of the given training labels, float64 (K,).
+    auc_K: the areas under the curves of the given training labels, float64 (K,). rehearsal: whether doubting the
+    training labels pays; None where they are too few to say.
     """
 
     by_split: Mapping[str, np.ndarray]
     auc_K: np.ndarray
+    rehearsal: Rehearsal | None
 
 
 def frozen_scores(features: Features, given: Mapping[str, np.ndarray], folds: int, seed: int) -> Scores:
     """By features that no given label had a part in. given: the labels of each split, `train` among them."""
     found = scores_of(features("train").astype(np.float32), given["train"], folds, seed)
     others = {split: found.of_others(features(split)) for split in given if split != "train"}
-    return Scores({"train": found.scores_NK, **others}, found.auc_K)
+    rehearsal = rehearse(features("train"), given["train"], folds, seed)
+    return Scores({"train": found.scores_NK, **others}, found.auc_K, rehearsal)
 
 
 def halves_scores(
@@ -40,18 +44,18 @@ def halves_scores(
     Within the half that a network judges, scores are out of fold besides, so that no label has a part in its judgement.
     """
     scores_NK = np.zeros(given["train"].shape, np.float32)
-    areas, others = (
-        [],
-        {split: np.zeros(labels.shape, np.float32) for split, labels in given.items() if split != "train"},
-    )
+    others = {split: np.zeros(labels.shape, np.float32) for split, labels in given.items() if split != "train"}
+    areas, rehearsals = [], []
     for own, of_split in enumerate(features):
         judged = half_N != own
-        found = scores_of(of_split("train")[judged].astype(np.float32), given["train"][judged], folds, seed)
+        features_BD = of_split("train")[judged]
+        found = scores_of(features_BD.astype(np.float32), given["train"][judged], folds, seed)
         scores_NK[judged] = found.scores_NK
         areas.append(found.auc_K)
+        rehearsals.append(rehearse(features_BD, given["train"][judged], folds, seed))
         for split, total_NK in others.items():
             total_NK += found.of_others(of_split(split)) / len(features)
-    return Scores({"train": scores_NK, **others}, np.mean(areas, axis=0))
+    return Scores({"train": scores_NK, **others}, np.mean(areas, axis=0), together(rehearsals))
 
 
 def audit_splits(scores: Scores, given: Mapping[str, np.ndarray], classes: list[str]) -> dict[str, LabelAudit]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from bmix.method.ledger import Ledger
-from bmix.method.mixing import mix
-from bmix.method.mixture import fit_loss_mixtures
+from bmix.method.mixing import mix, mixing_coefficient
+from bmix.method.mixture import LossMixtures, fit_loss_mixtures
 from bmix.method.objective import label_losses
 from bmix.method.refine import AMBIGUOUS, CLEAN
+from bmix.method.settings import LARGEST_ALPHA
 from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
 from bmix.recipes.shared.mixtures import mixtures_of_state, mixtures_state
 from bmix.recipes.shared.pairs import MixedPairs
@@ -26,6 +27,9 @@ class AuditedSettings:
     """Settings of `audited`."""
 
     learnt: float = setting(1.2, "mean loss of a class's clean positives below which the network's word counts", low=0)
+    alpha: float = setting(
+        0.3, "α of λ, eq. 5: the smaller, the less is mixed", low=0, high=LARGEST_ALPHA, open_low=True
+    )
 
 
 class Audited(MixedPairs):
@@ -34,7 +38,8 @@ class Audited(MixedPairs):
     p_audit: what the stage audit says of the given value. p_network: eq. 8, once the warm-up is over; 1 of a class that
     the network has not learnt. A label weighs p_audit · (p_audit + (1 - p_audit) · p_network): the network's doubts
     count in the measure in which the audit is unsure. Where nothing was audited, and of a class that the audit cannot
-    judge, it weighs p_network, before the end of warm-up 1.
+    judge (`present_NK` is NaN there), it weighs p_network, before the end of warm-up 1. An audit that found that doubts
+    do not pay repeats the given labels; then all of them weigh 1.
     """
 
     Settings = AuditedSettings
@@ -44,9 +49,14 @@ class Audited(MixedPairs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Of a class that it cannot judge, the audit repeats the given labels.
         if self.present_NK is not None:
-            self.judged_K = (self.present_NK != self.given_NK.float()).any(dim=0)
+            unjudged_NK = self.present_NK.isnan()
+            self.judged_K = ~unjudged_NK.any(dim=0)
+            self.present_NK = torch.where(unjudged_NK, self.given_NK.float(), self.present_NK)
+
+    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
+        """λ of eq. 5, float32 (count,) in [0.5, 1], by an α of its own."""
+        return mixing_coefficient(self.own.alpha, count, generator)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""
@@ -124,7 +134,7 @@ class Audited(MixedPairs):
 
     def _learnt(self) -> Tensor:
         assert self.mixtures is not None
-        return self.mixtures.means[1, :, 0] < self.own.learnt
+        return learnt_classes(self.mixtures, self.own.learnt)
 
     def state(self) -> dict[str, Tensor]:
         """The mixtures and what they say of every label."""
@@ -142,6 +152,11 @@ class Audited(MixedPairs):
             device = self.given_NK.device
             self.p_clean_NK = state["p_clean"].to(device)
             self.mixtures = mixtures_of_state(state, device)
+
+
+def learnt_classes(mixtures: LossMixtures, bound: float) -> Tensor:
+    """Whether the network has learnt each class, bool (K,): its clean positives have a mean loss below `bound`."""
+    return mixtures.means[1, :, 0] < bound
 
 
 def believed(audit: Tensor, network: Tensor, judged_K: Tensor) -> Tensor:
