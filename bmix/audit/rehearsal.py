@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,6 +20,8 @@ ROWS = 4096
 FEWEST_ROWS = 50
 WARMUP_EPOCHS, EPOCHS, BATCH, RATE = 4, 10, 64, 0.0015
 """How the heads are trained. Longer training learns wrong labels by heart, and doubts pay sooner."""
+STEPS_PER_EPOCH = 20
+"""Of few rows an epoch is repeated until it has as many steps."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,6 @@ def rehearse(features_ND: np.ndarray, given_NK: np.ndarray, folds: int, seed: in
     return Rehearsal(float(gain_K.mean()), float(gain_K.std() / np.sqrt(len(gain_K))))
 
 
-def together(rehearsals: Sequence[Rehearsal | None]) -> Rehearsal | None:
-    """Those of parts of the rows as one: the mean of the gains, and its error; None if there is none."""
-    held = [rehearsal for rehearsal in rehearsals if rehearsal is not None]
-    if not held:
-        return None
-    error = sum(rehearsal.error**2 for rehearsal in held) ** 0.5 / len(held)
-    return Rehearsal(sum(rehearsal.gain for rehearsal in held) / len(held), error)
-
-
 def _believed(features_RD: np.ndarray, inputs_RD: Tensor, given_RK: Tensor, folds: int, seed: int) -> Tensor:
     """What `audited` makes each label weigh at the end of a warm-up by the audit's weights; float32 (R, K)."""
     known_RK, present_RK = given_RK >= 0, given_RK == 1
@@ -105,7 +97,8 @@ def _trained(inputs_RD: Tensor, given_RK: Tensor, weight_RK: Tensor, epochs: int
     head_DK = torch.zeros(inputs_RD.shape[1], given_RK.shape[1], requires_grad=True)
     optimizer = torch.optim.AdamW([head_DK], RATE)
     target_RK = (given_RK == 1).float()
-    for _ in range(epochs):
+    passes = max(1, round(STEPS_PER_EPOCH * BATCH / len(inputs_RD)))
+    for _ in range(epochs * passes):
         for rows in torch.randperm(len(inputs_RD), generator=generator).split(BATCH):
             loss = balancemix_loss(inputs_RD[rows] @ head_DK, target_RK[rows], weight_RK[rows])
             optimizer.zero_grad()

@@ -9,7 +9,7 @@ import numpy as np
 
 from bmix.audit.arrays import scores_of
 from bmix.audit.labels import LabelAudit, judge
-from bmix.audit.rehearsal import Rehearsal, rehearse, together
+from bmix.audit.rehearsal import Rehearsal, rehearse
 
 Features = Callable[[str], np.ndarray]
 """The features of a split's rows, (N, D)."""
@@ -20,7 +20,7 @@ class Scores:
     """Scores of every split's rows, float32 (N, K), by models that never saw them.
 
     auc_K: the areas under the curves of the given training labels, float64 (K,). rehearsal: whether doubting the
-    training labels pays; None where they are too few to say.
+    training labels pays; None where that is not known.
     """
 
     by_split: Mapping[str, np.ndarray]
@@ -42,20 +42,20 @@ def halves_scores(
     """By two networks, each trained on one half (0 or 1) of the training rows, and judging the other.
 
     Within the half that a network judges, scores are out of fold besides, so that no label has a part in its judgement.
+    Nothing is rehearsed: heads on the few features of a network made for these classes learn no label by heart, as the
+    network that will be trained does.
     """
     scores_NK = np.zeros(given["train"].shape, np.float32)
     others = {split: np.zeros(labels.shape, np.float32) for split, labels in given.items() if split != "train"}
-    areas, rehearsals = [], []
+    areas = []
     for own, of_split in enumerate(features):
         judged = half_N != own
-        features_BD = of_split("train")[judged]
-        found = scores_of(features_BD.astype(np.float32), given["train"][judged], folds, seed)
+        found = scores_of(of_split("train")[judged].astype(np.float32), given["train"][judged], folds, seed)
         scores_NK[judged] = found.scores_NK
         areas.append(found.auc_K)
-        rehearsals.append(rehearse(features_BD, given["train"][judged], folds, seed))
         for split, total_NK in others.items():
             total_NK += found.of_others(of_split(split)) / len(features)
-    return Scores({"train": scores_NK, **others}, np.mean(areas, axis=0), together(rehearsals))
+    return Scores({"train": scores_NK, **others}, np.mean(areas, axis=0), None)
 
 
 def audit_splits(scores: Scores, given: Mapping[str, np.ndarray], classes: list[str]) -> dict[str, LabelAudit]:

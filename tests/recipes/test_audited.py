@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ def example() -> tuple[Tensor, Tensor, EpochPass]:
     generator = torch.Generator().manual_seed(0)
     given_NK = torch.rand(ROWS, CLASSES, generator=generator) < 0.5
     present_NK = torch.rand(ROWS, CLASSES, generator=generator)
-    present_NK[:, UNJUDGED] = given_NK[:, UNJUDGED].float()
+    present_NK[:, UNJUDGED] = torch.nan
     high_NK = torch.rand(ROWS, CLASSES, generator=generator) < 0.3
     losses_NK = torch.where(high_NK, 2.5, 0.3) + 0.2 * torch.rand(ROWS, CLASSES, generator=generator)
     return given_NK, present_NK, EpochPass(losses_NK, torch.exp(-losses_NK))
@@ -49,6 +50,24 @@ def test_the_weight_of_every_label_is_that_of_the_slow_formula(audited: bool, ma
     for n in range(ROWS):
         for k in range(CLASSES):
             assert float(weight[n, k]) == pytest.approx(slow_weight(recipe, n, k), abs=1e-6)
+
+
+def test_an_audit_that_repeats_the_given_labels_makes_them_weigh_1() -> None:
+    given_NK, _, seen = example()
+    recipe = Audited(given_NK, present_NK=given_NK.float())
+    everything = torch.arange(ROWS)
+    assert (recipe.weight(everything) == 1).all()
+    recipe.judge(seen)
+    assert (recipe.weight(everything) == 1).all()
+
+
+def test_what_is_mixed_follows_an_alpha_of_its_own() -> None:
+    given_NK, _, _ = example()
+    recipe = Audited(given_NK, own=AuditedSettings(alpha=0.3))
+    drawn = recipe.coefficients(2000, torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(np.random.default_rng(1).beta(0.3, 0.3, 20000))
+    assert float(drawn.min()) >= 0.5
+    assert float(drawn.mean()) == pytest.approx(float(torch.maximum(expected, 1 - expected).mean()), abs=0.01)
 
 
 def test_a_class_that_is_not_learnt_keeps_its_labels() -> None:
