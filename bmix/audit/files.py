@@ -39,8 +39,8 @@ def write_audit(
 ) -> None:
     """Write the three files. features: what judged. splits: none if nothing was audited; then the files are empty.
 
-    p_present.npy holds what training is to believe: NaN of classes that cannot be judged, and the given labels where
-    the rehearsal found that doubts do not pay.
+    p_present.npy holds what training is to believe: NaN of classes that cannot be judged, and the given labels, those
+    that are unknown as absent, if the rehearsal found that doubts do not pay.
     """
     _write_quality(folder / QUALITY_FILE, classes, splits)
     content: dict[str, Any] = {
@@ -57,7 +57,7 @@ def write_audit(
 
 def _for_training(split: AuditedSplit, rehearsal: Rehearsal | None) -> np.ndarray:
     if rehearsal is not None and not rehearsal.pays:
-        return np.where(split.given_NK >= 0, split.given_NK, split.audit.p_present)
+        return split.given_NK == 1
     return np.where(split.audit.classes["judged"].to_numpy(bool), split.audit.p_present, np.nan)
 
 

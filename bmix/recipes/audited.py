@@ -28,7 +28,11 @@ class AuditedSettings:
 
     learnt: float = setting(1.2, "mean loss of a class's clean positives below which the network's word counts", low=0)
     alpha: float = setting(
-        0.3, "α of λ, eq. 5: the smaller, the less is mixed", low=0, high=LARGEST_ALPHA, open_low=True
+        0.3,
+        "α of λ where the audit found that doubts do not pay: little is mixed",
+        low=0,
+        high=LARGEST_ALPHA,
+        open_low=True,
     )
 
 
@@ -46,17 +50,20 @@ class Audited(MixedPairs):
     uses_audit = True
     needs_pass = True
     p_clean_NK: Tensor | None = None
+    doubting = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.present_NK is not None:
             unjudged_NK = self.present_NK.isnan()
             self.judged_K = ~unjudged_NK.any(dim=0)
+            self.doubting = not torch.equal(self.present_NK, self.given_NK.float())
             self.present_NK = torch.where(unjudged_NK, self.given_NK.float(), self.present_NK)
 
     def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
-        """λ of eq. 5, float32 (count,) in [0.5, 1], by an α of its own."""
-        return mixing_coefficient(self.own.alpha, count, generator)
+        """λ of eq. 5, float32 (count,) in [0.5, 1]; by an α of its own where no label is doubted."""
+        alpha = self.settings.alpha if self.doubting else self.own.alpha
+        return mixing_coefficient(alpha, count, generator)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""
