@@ -74,7 +74,10 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
     for section in ("model", "audit"):
         if (root / content[section]["weights"]).exists():
             content[section]["weights"] = str(root / content[section]["weights"])
-    parse_params(content)
+    asked = parse_params(content)
+    if asked.pretrain.method != "off" or asked.pseudo.use:
+        found = f"pretrain.method is {asked.pretrain.method}, pseudo.use is {str(asked.pseudo.use).lower()}"
+        raise InputError("--set", found, "off and false: neither stage runs here", "use python -m bmix compare")
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     with contextlib.chdir(folder):

@@ -51,7 +51,9 @@ def main() -> None:
         params = load_params()
         manifest = read_manifest(PREPARED)
         classifier = load_classifier(MODEL, calibrated=False).to(available_device())
-        evaluation = measure(params, manifest, classifier)
+        evaluation = replace(
+            measure(params, manifest, classifier), pretrained=read_pretrained(PRETRAINED), pseudo=read_note(PSEUDO)
+        )
         origin = read_origin(DATA, params.data.source, params.training.recipe)
         # The digits of the default run are drawn, not anyone's photographs.
         own = params.data.source not in ("digits", "features")
@@ -80,7 +82,7 @@ def main() -> None:
 
 
 def measure(params: Params, manifest: Manifest, classifier: Classifier) -> Evaluation:
-    """The evaluation of the run in the current folder."""
+    """How well the model of the run in the current folder does, and what it says of the labels."""
     torch.set_num_threads(params.training.threads)
     ids, given_NK, true_NK = read_labels(NOISY, manifest)
     record, verdicts = read_run(Path(), manifest.classes)
@@ -99,12 +101,7 @@ def measure(params: Params, manifest: Manifest, classifier: Classifier) -> Evalu
         curve_points=params.evaluate.curve_points,
         single_label=params.single_label,
     )
-    return replace(
-        evaluation,
-        calibration=calibrate(params, predictions, measured),
-        pretrained=read_pretrained(PRETRAINED),
-        pseudo=read_note(PSEUDO),
-    )
+    return replace(evaluation, calibration=calibrate(params, predictions, measured))
 
 
 def calibrate(params: Params, predictions: dict[str, SplitPrediction], measured: list[str]) -> FittedCalibration | None:
