@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from bmix.method.ledger import Ledger
-from bmix.method.mixing import mix, mixing_coefficient
+from bmix.method.mixing import mix
 from bmix.method.mixture import LossMixtures, fit_loss_mixtures
 from bmix.method.objective import label_losses
 from bmix.method.refine import AMBIGUOUS, CLEAN
-from bmix.method.settings import LARGEST_ALPHA
 from bmix.recipes.shared.base import Classify, EpochPass, Step, StepResult
 from bmix.recipes.shared.mixtures import mixtures_of_state, mixtures_state
 from bmix.recipes.shared.pairs import MixedPairs
@@ -27,13 +26,6 @@ class AuditedSettings:
     """Settings of `audited`."""
 
     learnt: float = setting(1.2, "mean loss of a class's clean positives below which the network's word counts", low=0)
-    alpha: float = setting(
-        0.3,
-        "α of λ where the audit found that doubts do not pay: little is mixed",
-        low=0,
-        high=LARGEST_ALPHA,
-        open_low=True,
-    )
 
 
 class Audited(MixedPairs):
@@ -50,20 +42,13 @@ class Audited(MixedPairs):
     uses_audit = True
     needs_pass = True
     p_clean_NK: Tensor | None = None
-    doubting = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.present_NK is not None:
             unjudged_NK = self.present_NK.isnan()
             self.judged_K = ~unjudged_NK.any(dim=0)
-            self.doubting = not torch.equal(self.present_NK, self.given_NK.float())
             self.present_NK = torch.where(unjudged_NK, self.given_NK.float(), self.present_NK)
-
-    def coefficients(self, count: int, generator: torch.Generator) -> Tensor:
-        """λ of eq. 5, float32 (count,) in [0.5, 1]; by an α of its own where no label is doubted."""
-        alpha = self.settings.alpha if self.doubting else self.own.alpha
-        return mixing_coefficient(alpha, count, generator)
 
     def step(self, classify: Classify, step: Step) -> StepResult:
         """λ Σ w BCE(f, y) of the random side and (1 - λ) Σ w BCE(f, y) of its partner."""

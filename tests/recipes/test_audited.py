@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -59,16 +58,6 @@ def test_an_audit_that_repeats_the_given_labels_makes_them_weigh_1() -> None:
     assert (recipe.weight(everything) == 1).all()
     recipe.judge(seen)
     assert (recipe.weight(everything) == 1).all()
-
-
-def test_less_is_mixed_where_no_label_is_doubted() -> None:
-    given_NK, present_NK, _ = example()
-    for present, alpha in ((given_NK.float(), 0.3), (present_NK, 4.0), (None, 4.0)):
-        recipe = Audited(given_NK, own=AuditedSettings(alpha=0.3), present_NK=present)
-        drawn = recipe.coefficients(2000, torch.Generator().manual_seed(0))
-        expected = np.random.default_rng(1).beta(alpha, alpha, 20000)
-        assert float(drawn.min()) >= 0.5
-        assert float(drawn.mean()) == pytest.approx(np.maximum(expected, 1 - expected).mean(), abs=0.01)
 
 
 def test_a_class_that_is_not_learnt_keeps_its_labels() -> None:
