@@ -81,9 +81,10 @@ def _told_rehearsal(rehearsal: Rehearsal | None) -> str:
     if rehearsal is None:
         return ""
     gain = f"{100 * rehearsal.gain:+.2f} ± {100 * rehearsal.error:.2f} mAP of held-out given labels"
-    if rehearsal.pays:
-        return f"\ndoubting them pays: {gain}; the recipe audited does"
-    return f"\ndoubting them does not pay: {gain}; the recipe audited takes every label as given"
+    if not rehearsal.pays:
+        return f"\ndoubting them does not pay: {gain}; the recipe audited takes every label as given"
+    found = "pays" if rehearsal.gain > rehearsal.error else "may pay or not"
+    return f"\ndoubting them {found}: {gain}; the recipe audited does"
 
 
 def _scores(params: Params, manifest: Manifest, features: str, given: dict[str, np.ndarray]) -> Scores:

@@ -36,8 +36,11 @@ class Rehearsal:
 
     @property
     def pays(self) -> bool:
-        """Whether labels are to be doubted in training."""
-        return self.gain > 0
+        """Whether labels are to be doubted in training: unless that lost more than one standard error.
+
+        Doubts gain far more where they pay than they lose where they do not (docs/audit.md).
+        """
+        return self.gain > -self.error
 
     def told(self) -> dict[str, float | bool]:
         """For noise_estimate.json."""

@@ -101,6 +101,13 @@ def test_of_many_rows_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [100]
 
 
+def test_a_loss_within_one_standard_error_is_no_reason_to_stop_doubting() -> None:
+    assert Rehearsal(-0.01, 0.02).pays
+    assert not Rehearsal(-0.03, 0.02).pays
+    assert Rehearsal(0.01, 0.0).pays
+    assert not Rehearsal(0.0, 0.0).pays
+
+
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_training_is_told_to_doubt_only_where_it_pays(tmp_path: Path, gain: float) -> None:
     spoilt = spoilt_labels(rows=200)
