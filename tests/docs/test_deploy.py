@@ -43,7 +43,11 @@ def container() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("command", "options"), commands().items(), ids=lambda part: " ".join(part))
+@pytest.mark.parametrize(
+    ("command", "options"),
+    commands().items(),
+    ids=lambda part: " ".join(sorted(part) if isinstance(part, set) else part),
+)
 def test_commands_and_their_options_are_there(command: tuple[str, ...], options: set[str]) -> None:
     program = [sys.executable, *(command[1:] if command[0] == "python" else ["-m", *command])]
     environment = os.environ | {"COLUMNS": "200"}
