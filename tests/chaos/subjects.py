@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,10 @@ from safetensors.torch import save_file
 from bmix.audit.files import write_audit
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
+from bmix.data.pretrained import read_pretrained
+from bmix.data.pretrained import write_nothing as write_no_pretraining
+from bmix.data.pseudo import read_note
+from bmix.data.pseudo import write_nothing as write_no_pseudo
 from bmix.evaluation.calibration import content
 from bmix.evaluation.origin import read_origin
 from bmix.evaluation.results import Evaluation, class_table, metrics_of, summary
@@ -275,8 +279,13 @@ def _evaluation() -> Evaluation:
     return evaluate.measure(load_params(), read_manifest(Path("data/prepared")), classifier)
 
 
+def _whole_evaluation() -> Evaluation:
+    pretrained, pseudo = read_pretrained(Path("models/pretrained")), read_note(Path("data/pseudo"))
+    return replace(_evaluation(), pretrained=pretrained, pseudo=pseudo)
+
+
 def _measure() -> object:
-    evaluation, spec = _evaluation(), load_classifier(Path("models/final")).spec
+    evaluation, spec = _whole_evaluation(), load_classifier(Path("models/final")).spec
     card = render_card(evaluation, spec, read_origin(Path("data"), "features", "balancemix"))
     measured = metrics_of(evaluation), summary(evaluation), class_table(evaluation)
     return *measured, _page(evaluation), card
@@ -296,6 +305,8 @@ def _draw() -> object:
 def _build_evaluation() -> list[Path]:
     _build_run()
     write_audit(Path("data/audit"), "off", [], {})
+    write_no_pretraining(Path("models/pretrained"))
+    write_no_pseudo(Path("data/pseudo"), 3)
     names = ["history.csv", "mixtures.parquet", "sampler.csv", "verdicts.json", "verdicts.parquet"]
     prepared = ["manifest.parquet", "classes.json", "facts.json"]
     return [

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bmix.data.pretrained import Pretrained
 from bmix.evaluation.doubted import doubts_of_verdicts
 from bmix.evaluation.results import Evaluation, class_table
 from bmix.figures.gallery import CARDS, galleries, gallery_table, precision_at, suggestion
@@ -17,6 +18,7 @@ from bmix.figures.panels import render
 from bmix.figures.per_class import curve_table, some_of, spread
 from bmix.figures.plots import FIGURES, Drawings, write_plots
 from bmix.figures.training import _log_component_densities
+from bmix.pseudo.labels import pseudo_table
 from tests.helpers.evaluation_example import Example, make_example, write_images
 
 ALL = {*FIGURES, "found", "suspects", "missing"}
@@ -37,9 +39,19 @@ def write(evaluation: Evaluation, folder: Path, image_paths: list[Path]) -> Draw
     return write_plots(evaluation, doubts_of_verdicts(evaluation.labels), folder, image_paths[0].parent, files)
 
 
+def with_further_stages(example: Example) -> Evaluation:
+    """A run with pre-training and pseudo-labels besides."""
+    epochs = np.arange(1, 6)
+    history = pd.DataFrame({"epoch": epochs, "learning_rate": 0.1, "loss": 1 / epochs, "accuracy": 1 - 0.7 / epochs})
+    labels_UK = np.random.default_rng(0).integers(-1, 2, (50, len(example.classes))).astype(np.int8)
+    note = {"use": True, "images": 50, "classes": pseudo_table(labels_UK, example.classes, np.ones_like(labels_UK))}
+    pretrained = Pretrained("rotation", 300, history.assign(spread=np.nan), Path("model.safetensors"))
+    return replace(example.evaluation(), pretrained=pretrained, pseudo=note)
+
+
 @pytest.mark.slow
 def test_every_plot_is_written_with_its_numbers(example: Example, image_paths: list[Path], tmp_path: Path) -> None:
-    drawings = write(example.evaluation(), tmp_path, image_paths)
+    drawings = write(with_further_stages(example), tmp_path, image_paths)
     assert {*drawings.figures, *(gallery.name for gallery in drawings.galleries)} == ALL
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {f"{name}.{kind}" for name in ALL for kind in ("png", "csv")} | {"classes.csv", "thresholds.csv"}
@@ -59,7 +71,13 @@ def test_every_plot_is_written_with_its_numbers(example: Example, image_paths: l
 @pytest.mark.slow
 def test_a_run_without_label_management_has_the_plots_that_make_sense(image_paths: list[Path], tmp_path: Path) -> None:
     drawings = write(make_example(classes=3, images=300, managed=False).evaluation(), tmp_path, image_paths)
-    assert set(FIGURES) - set(drawings.figures) == {"verdict_shares", "transition", "mixtures"}
+    assert set(FIGURES) - set(drawings.figures) == {
+        "verdict_shares",
+        "transition",
+        "mixtures",
+        "pretraining",
+        "pseudo_labels",
+    }
     assert drawings.galleries == []
     assert {path.stem for path in tmp_path.glob("*.png")} == set(drawings.figures)
 
