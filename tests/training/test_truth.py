@@ -50,7 +50,7 @@ def test_the_scores_are_those_of_a_slow_count_and_unknown_labels_are_left_out(se
     for start, stop in pairwise([0, 16, 32, 40]):
         rows = torch.arange(start, stop)
         result = StepResult(torch.tensor(1.0), verdict[rows], refined[rows].float())
-        totals.add(result, rows, given[rows].bool())
+        totals.add(result, rows, given[rows].bool(), len(rows))
     loss, found = totals.sum_up(Ranks())
     parts = (verdict, given, refined, true)
     cells = [tuple(int(part[n, k]) for part in parts) for n in range(40) for k in range(3)]
@@ -65,7 +65,7 @@ def test_the_scores_are_those_of_a_slow_count_and_unknown_labels_are_left_out(se
 def test_without_labels_of_a_kind_there_is_no_score() -> None:
     one = torch.ones(1, 1, dtype=torch.int8)
     totals = EpochTotals(1, one)
-    totals.add(StepResult(torch.tensor(0.0), one.to(torch.uint8) * AMBIGUOUS, one.float()), torch.tensor([0]), one)
+    totals.add(StepResult(torch.tensor(0.0), one.to(torch.uint8) * AMBIGUOUS, one.float()), torch.tensor([0]), one, 1)
     _, found = totals.sum_up(Ranks())
     assert found["clean_precision"] is None
     assert found["clean_recall"] == 0
