@@ -69,10 +69,10 @@ def rehearse(features_ND: np.ndarray, given_NK: np.ndarray, folds: int, seed: in
         own_N, rest_N = fold_N == fold, fold_N != fold
         inputs_ND = torch.from_numpy(standardised(features_ND, of=rest_N))
         inputs_ND = torch.cat([inputs_ND, torch.ones(len(inputs_ND), 1)], dim=1)
-        given_RK = torch.from_numpy(given_NK[rest_N])
-        weights = (given_RK >= 0).float(), _believed(features_ND[rest_N], inputs_ND[rest_N], given_RK, folds, seed)
+        inputs_RD, given_RK = inputs_ND[rest_N], torch.from_numpy(given_NK[rest_N])
+        weights = (given_RK >= 0).float(), _believed(features_ND[rest_N], inputs_RD, given_RK, folds, seed)
         for number, weight_RK in enumerate(weights):
-            head_DK = _trained(inputs_ND[rest_N], given_RK, weight_RK, EPOCHS, seed)
+            head_DK = _trained(inputs_RD, given_RK, weight_RK, EPOCHS, seed)
             scores_2NK[number, own_N] = (inputs_ND[own_N] @ head_DK).numpy()
     plain_K, doubting_K = (average_precision(scores_NK, given_NK) for scores_NK in scores_2NK)
     gain_K = doubting_K - plain_K

@@ -30,9 +30,10 @@ class Scores:
 
 def frozen_scores(features: Features, given: Mapping[str, np.ndarray], folds: int, seed: int) -> Scores:
     """By features that no given label had a part in. given: the labels of each split, `train` among them."""
-    found = scores_of(features("train").astype(np.float32), given["train"], folds, seed)
+    train_ND = features("train")
+    found = scores_of(train_ND.astype(np.float32), given["train"], folds, seed)
     others = {split: found.of_others(features(split)) for split in given if split != "train"}
-    rehearsal = rehearse(features("train"), given["train"], folds, seed)
+    rehearsal = rehearse(train_ND, given["train"], folds, seed)
     return Scores({"train": found.scores_NK, **others}, found.auc_K, rehearsal)
 
 
