@@ -64,6 +64,17 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow that holds nothing; to be copied, since making it takes seconds."""
+    from bmix.tracking.destination import Destination
+    from bmix.tracking.runs import connect
+
+    folder = tmp_path_factory.mktemp("empty")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", "bmix", folder / "mlartifacts"))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server with a database of its own; one for all tests, since it takes ten seconds."""
     from prefect.testing.utilities import prefect_test_harness

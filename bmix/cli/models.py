@@ -11,6 +11,7 @@ import typer
 
 from bmix.cli.command import Command, Commands
 from bmix.cli.look import Format
+from bmix.support.errors import InputError, listed
 
 Named = Annotated[str, typer.Argument(metavar="VERSION", help="a number as bmix models list shows it, or previous")]
 
@@ -66,6 +67,26 @@ def restore(version: Named) -> None:
     print(f"{found.name} is in {restored(found)}")
 
 
+def sync() -> int:
+    """Send MLflow what it missed while it was away; the next night does so too.
+
+    Example: bmix models sync
+    """
+    from bmix.retraining.owed import all_owed
+    from bmix.retraining.registry import tell_mlflow
+    from bmix.tracking.destination import tracking_on
+
+    if not tracking_on():
+        raise InputError("BMIX_TRACKING", "is off", "a destination for what is sent", "unset it")
+    tell_mlflow(print)
+    left = all_owed()
+    for place in sorted({note.to for note in left}):
+        print(f"still to be told to {place}: {listed(note.told for note in left if note.to == place)}")
+    if not left:
+        print("MLflow knows of every version and night")
+    return 1 if left else 0
+
+
 def nights(
     output: Annotated[Path, typer.Option(metavar="FILE", help="the page to write")] = Path("history/nights.html"),
 ) -> None:
@@ -85,6 +106,7 @@ MODELS: dict[str, Callable[..., int | None]] = {
     "promote": promote,
     "rollback": rollback,
     "restore": restore,
+    "sync": sync,
 }
 models_app = typer.Typer(cls=Commands, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]})
 for name, function in MODELS.items():

@@ -12,7 +12,8 @@ from bmix.pipeline.projects import RUNS, Project
 from bmix.retraining.drift import keep_sample
 from bmix.retraining.facts import data_facts
 from bmix.retraining.history import BY_HAND, NightRecord, add_night
-from bmix.retraining.registry import mark_champion
+from bmix.retraining.owed import owe_version
+from bmix.retraining.registry import tell_mlflow
 from bmix.retraining.versions import Version, champion, find_version, keep_version, promote, roll_back
 from bmix.support.errors import InputError
 from bmix.support.files import read_json
@@ -63,5 +64,6 @@ def _told(version: Version, before: Version | None, how: str) -> str:
     told = f"{version.name} is served now, {how} by hand" + (f"; before it {before.name}" if before else "")
     night = datetime.now(UTC).isoformat(timespec="milliseconds")
     add_night(NightRecord(night, BY_HAND, told, version=version.number))
-    mark_champion(version, before, told)
+    owe_version(night, version, told)
+    tell_mlflow(print, night)
     return told

@@ -20,7 +20,8 @@ from bmix.retraining.history import NightRecord, add_night
 from bmix.retraining.inputs import OWN, Decision, Inputs, last_decision, look_at_inputs
 from bmix.retraining.judges import Judges
 from bmix.retraining.marks import clear_dead_mark, mark_of_work
-from bmix.retraining.registry import mark_champion, mark_run
+from bmix.retraining.owed import owe_run, owe_version
+from bmix.retraining.registry import tell_mlflow
 from bmix.retraining.versions import champion, keep_version, promote
 from bmix.support.errors import InputError
 from bmix.support.locks import held
@@ -111,6 +112,8 @@ def _finish(record: NightRecord, started: float) -> None:
 
 
 def _work(edits: list[str], tools: Tools, record: NightRecord) -> None:
+    # Before a new candidate takes the folder of one whose record has not arrived.
+    tell_mlflow(tools.tell)
     content, params = run_params(edits)
     inputs, decided = look_at_inputs(params), last_decision()
     if decided and (decided.inputs.files, decided.inputs.settings) == (inputs.files, inputs.settings):
@@ -126,12 +129,13 @@ def _work(edits: list[str], tools: Tools, record: NightRecord) -> None:
     except _EndedEarlyError as early:
         record.result, record.reason = early.result, early.why
     if record.result in (history.PROMOTED, history.BY_MODEL):
-        mark_run(record)
+        owe_run(record)
     if record.result == history.NOTHING_NEW and decided and decided.inputs.meaning == night.inputs.meaning:
         # Files were touched, no more.
         replace(decided, inputs=night.inputs).remember()
     else:
         Decision(night.inputs, record.night, record.result, record.reason).remember()
+    tell_mlflow(tools.tell, record.night)
 
 
 def _candidate(params: Params, content: dict[str, dict[str, object]], record: NightRecord) -> Project:
@@ -214,8 +218,9 @@ class _Night:
         version = keep_version(
             self._project.folder, self._record.reason, self._judges.facts.plain(), self._judges.keep_features
         )
+        # Noted first: MLflow is told of a promotion after which the night was killed by the next one.
+        owe_version(self._record.night, version, self._record.reason)
         promote(version, self._champion.number if self._champion else None)
-        mark_champion(version, self._champion, self._record.reason)
         if self._project.params.retrain.commit:
             try:
                 self._tools.tell(f"{version.name} is commit {commit_version(version)} of {BRANCH}")

@@ -2,88 +2,59 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bmix.support.files import read_json
-from bmix.tracking.destination import Destination, destination, tracking_on
+from bmix.tracking.destination import Destination
 from bmix.tracking.models import model_digest, register, registered_name
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from bmix.tracking.reach import check_reachable, only_one
+from bmix.tracking.runs import connect
 
 REGISTERED = "bmix"
 """The registered model unless BMIX_REGISTER_MODEL names another."""
 
 
-def set_aliases(models: Mapping[str, Path], tags: Mapping[str, str]) -> None:
-    """Point each alias at the version of the registered model that holds the model in a folder.
+class Registry:
+    """The registered model at a destination, and the runs behind its versions.
 
-    models: alias and folder; a model that is no version yet becomes one, if the record holds it. tags: for the version
-    of the first. Nothing happens where tracking is off; what fails is a warning, since what is served does not depend
-    on it.
+    OSError within seconds if the destination cannot be used. What MLflow raises later passes through.
     """
-    _warned(lambda client, target: _set_aliases(client, target, models, tags))
 
-
-def tag_run(folder: Path, tags: Mapping[str, str]) -> None:
-    """Tag the parent run that the stage publish made of the run in a folder; else as `set_aliases`."""
-    from bmix.tracking.stamp import STAMP
-
-    stamp = folder / STAMP
-    if stamp.is_file():
-        _warned(lambda client, target: _tag_run(client, stamp, tags))
-
-
-def _tag_run(client: MlflowClient, stamp: Path, tags: Mapping[str, str]) -> None:
-    run_id = read_json(stamp)["sent"]["parent"]
-    for key, value in tags.items():
-        client.set_tag(run_id, key, value)
-
-
-def _set_aliases(
-    client: MlflowClient, target: Destination, models: Mapping[str, Path], tags: Mapping[str, str]
-) -> None:
-    name = registered_name() or REGISTERED
-    experiment = client.get_experiment_by_name(target.experiment)
-    for number, (alias, folder) in enumerate(models.items()):
-        version = _version(client, name, str(experiment.experiment_id), folder) if experiment else None
-        if version is None:
-            print(f"warning: the record holds no model of {folder}, so that no alias {alias} is set", file=sys.stderr)
-            continue
-        client.set_registered_model_alias(name, alias, version.version)
-        for key, value in tags.items() if number == 0 else ():
-            client.set_model_version_tag(name, version.version, key, value)
-
-
-def _version(client: MlflowClient, name: str, experiment: str, folder: Path) -> Any:
-    """The version of the registered model with these files; None if the record holds no such model."""
-    digest = model_digest(folder)
-    found = client.search_logged_models([experiment], f"tags.`bmix.model_digest` = '{digest}'")
-    ready = [each for each in found if str(each.status) == "READY"]
-    return register(client, name, ready[0].model_id, str(ready[0].source_run_id), digest) if ready else None
-
-
-def _warned(work: Callable[[MlflowClient, Destination], None]) -> None:
-    if not tracking_on():
-        return
-    target = destination()
-    # MLflow passes on the errors of many libraries; none of them may undo a promotion.
-    try:
-        from bmix.tracking.reach import check_reachable, only_one
-        from bmix.tracking.runs import connect
-
+    def __init__(self, target: Destination) -> None:
         check_reachable(target)
-        client = connect(target)
-        with only_one(target):
-            work(client, target)
-    except Exception as error:
-        from bmix.tracking.faults import reason, remedy
+        self._target, self._client = target, connect(target)
+        self._name = registered_name() or REGISTERED
 
-        print(
-            f"warning: MLflow at {target.shown} does not know of the champion: {reason(error, target)}\n"
-            f"  fix: {remedy(error, target)}; then promote it again: bmix models promote NUMBER",
-            file=sys.stderr,
-        )
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Tag a run."""
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, value)
+
+    def holds(self, model: Path) -> bool:
+        """Whether the record holds the model in a folder, so that it can be a version."""
+        return self._logged(model) is not None
+
+    def keep(self, model: Path, tags: Mapping[str, str], alias: str = "") -> bool:
+        """Make the model in a folder a version with these tags, unless it is one, and point the alias at it.
+
+        False, and nothing happens, if the record does not hold the model.
+        """
+        with only_one(self._target):
+            logged = self._logged(model)
+            if logged is None:
+                return False
+            found = register(self._client, self._name, logged.model_id, str(logged.source_run_id), model_digest(model))
+            for key, value in tags.items():
+                self._client.set_model_version_tag(self._name, found.version, key, value)
+            if alias:
+                self._client.set_registered_model_alias(self._name, alias, found.version)
+            return True
+
+    def _logged(self, model: Path) -> Any:
+        experiment = self._client.get_experiment_by_name(self._target.experiment)
+        if experiment is None:
+            return None
+        tagged = f"tags.`bmix.model_digest` = '{model_digest(model)}'"
+        found = self._client.search_logged_models([str(experiment.experiment_id)], tagged)
+        return next((each for each in found if str(each.status) == "READY"), None)

@@ -15,7 +15,7 @@ from bmix.support.files import write_json
 from bmix.tracking.destination import Destination
 from bmix.tracking.models import registered_name
 from bmix.tracking.server import ask
-from bmix.workspace.locked import PARAMS_FILE, digest, load_yaml, locked_stages
+from bmix.workspace.locked import LOCK_FILE, PARAMS_FILE, digest, load_yaml, locked_stages
 
 STAMP = Path(".bmix/published.json")
 _SECONDS_TO_LOCK = 5
@@ -65,10 +65,23 @@ def remove_stamp() -> None:
     STAMP.unlink(missing_ok=True)
 
 
-def _expected(target: Destination) -> dict[str, Any]:
+def parent_of(folder: Path, target: Destination) -> str | None:
+    """The parent run that the record of the run in a folder was last sent to; None unless it is that of its outputs.
+
+    The store is not asked.
+    """
+    try:
+        content = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        sent = str(content.pop("sent")["parent"])
+        return sent if content == _expected(target, folder) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _expected(target: Destination, folder: Path = Path()) -> dict[str, Any]:
     return {
-        "params": digest(load_yaml(PARAMS_FILE)),
-        "lock": digest(locked_stages()),
+        "params": digest(load_yaml(folder / PARAMS_FILE)),
+        "lock": digest(locked_stages(folder / LOCK_FILE)),
         "experiment": target.experiment,
         "uri": target.shown,
         "registered": registered_name(),

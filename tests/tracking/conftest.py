@@ -30,16 +30,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_project(folder)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from bmix.tracking.destination import Destination
-    from bmix.tracking.runs import connect
-
-    folder = tmp_path_factory.mktemp("empty")
-    connect(Destination(f"sqlite:///{folder}/mlflow.db", "bmix", folder / "mlartifacts"))
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def recorded(project: Path, empty_database: Path) -> Path:
     shutil.copy(empty_database, project / "mlflow.db")

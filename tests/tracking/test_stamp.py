@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bmix.tracking.destination import Destination, destination
-from bmix.tracking.stamp import STAMP, SentRuns, is_current, write_stamp
+from bmix.tracking.stamp import STAMP, SentRuns, is_current, parent_of, write_stamp
 from stages import publish
 from tests.helpers.mlflow_runs import all_runs, children, client, parents
 from tests.helpers.servers import serving
@@ -34,7 +34,10 @@ def test_current_stamp_ends_before_any_heavy_import(recorded: Path) -> None:
 
 @pytest.mark.pipeline
 def test_stamp_is_current_until_something_changes(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parent_of(recorded, destination()) is None
     publish.main()
+    (parent,) = parents()
+    assert parent_of(recorded, destination()) == parent.info.run_id
     with Path("params.yaml").open("a") as params:
         params.write("# a comment changes nothing\n")
     lock, words = Path("dvc.lock").read_text(), Path("params.yaml").read_text()
@@ -46,6 +49,7 @@ def test_stamp_is_current_until_something_changes(recorded: Path, monkeypatch: p
     assert is_current(destination())
     write_lock(recorded, train=1)
     assert not is_current(destination())
+    assert parent_of(recorded, destination()) is None
     Path("dvc.lock").write_text(lock)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         with monkeypatch.context() as other:
