@@ -1,8 +1,11 @@
-"""`python -m tests.chaos.served`: a schedule whose process is killed, and a work pool of which one worker is.
+"""`python -m tests.chaos.served [TRIAL ...]`: nights on a schedule, and what of it is killed.
 
-The schedule: all its processes get kill -9 while a night trains; how long until a new start runs the next night. The
+schedule: all its processes get kill -9 while a night trains; how long until a new start runs the next night.
 pool: two workers, of which the one with the night is killed with all below it; how long until Prefect's server shows
-the night as crashed, and until the other worker runs the next one. Prints both in lines for docs/retraining.md.
+the night as crashed, and until the other worker runs the next one.
+memory, files: Prefect's server is killed while a night trains, and started again, with its leases in memory or in
+files; what becomes of that night, of those that would overlap with it, and of the next one.
+Prints what happened in lines for docs/retraining.md.
 """
 
 from __future__ import annotations
@@ -22,21 +25,28 @@ from typing import Any
 import httpx
 import psutil
 
-from bmix.retraining.history import read_nights
-from tests.helpers.daemons import prefect_server
-from tests.helpers.nights import make_growing_project, write_rows
+from bmix.retraining.history import CANCELLED, read_nights
+from tests.helpers.daemons import Daemon, prefect_daemon
+from tests.helpers.nights import make_growing_project
 from tests.helpers.projects import HANG_SECONDS
 
 INTERVAL = 15
 POOL = "nights"
+SECONDS_AWAY = 5
+"""How long the server stays away before it is started again."""
+SECONDS_OF_TRAINING = 330
+"""Prefect renews the lease of a run after 225 seconds: a night must last longer to feel that it is gone."""
+FILES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass
 class Place:
-    """A project with a Prefect server, and the processes that were started in it."""
+    """The project of a trial with a Prefect server, and the processes that were started in it."""
 
+    trial: str
     folder: Path
     environment: dict[str, str]
+    server: Daemon
     api: str
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
@@ -59,6 +69,10 @@ class Place:
     def running(self) -> dict[str, Any] | None:
         """The night that is at work."""
         return next((run for run in reversed(self.nights()) if run["state_type"] == "RUNNING"), None)
+
+    def state(self, run: dict[str, Any]) -> str:
+        """What the server shows a night as by now."""
+        return str(next(each["state_name"] for each in self.nights() if each["id"] == run["id"]))
 
     def training(self, below: subprocess.Popen[bytes]) -> bool:
         """Whether a stage that trains is at work below a process."""
@@ -98,9 +112,9 @@ def kill_schedule(place: Place) -> None:
     second = place.start(*schedule)
     try:
         seconds = wait_for("the next night", lambda: (run := place.running()) and run["id"] != killed["id"])
-        state = next(run["state_name"] for run in place.nights() if run["id"] == killed["id"])
         cancelled = sum(run["state_type"] == "CANCELLED" for run in place.nights())
-        print(f"schedule: the night that was killed is {state}; {seconds:.0f} s after the new start the next one ran")
+        print(f"schedule: the night that was killed is {place.state(killed)}")
+        print(f"schedule: {seconds:.0f} s after the new start the next one ran")
         print(f"schedule: {cancelled} nights were cancelled")
         wait_for("the end of the night", lambda: not place.running())
     finally:
@@ -122,12 +136,8 @@ def kill_worker(place: Place) -> None:
         assert killed is not None
         kill_tree(victim)
         start = time.monotonic()
-
-        def state() -> str:
-            return str(next(run["state_name"] for run in place.nights() if run["id"] == killed["id"]))
-
-        wait_for("the mark of the killed night", lambda: state() != "Running")
-        print(f"pool: the night of the killed worker is {state()} after {time.monotonic() - start:.0f} s")
+        wait_for("the mark of the killed night", lambda: place.state(killed) != "Running")
+        print(f"pool: the night of the killed worker is {place.state(killed)} after {time.monotonic() - start:.0f} s")
         wait_for("the next night", lambda: (run := place.running()) and run["id"] != killed["id"])
         print(f"pool: the other worker ran the next night after {time.monotonic() - start:.0f} s")
         wait_for("the end of the night", lambda: not place.running())
@@ -141,24 +151,73 @@ def kill_worker(place: Place) -> None:
     print("pool: " + ", ".join(record.result for record in read_nights()[lines:]), flush=True)
 
 
-def main(folder: Path) -> None:
-    """Both in a new project in `folder`."""
+def restart_server(place: Place) -> None:
+    """Prefect's server is killed while a night of a schedule trains, and comes back."""
+    _slow_training(place.folder)
+    schedule = place.start("flows.retrain", "--interval", str(INTERVAL))
+    wait_for("a night that trains", lambda: place.training(schedule))
+    hit = place.running()
+    assert hit is not None
+    place.server.kill()
+    time.sleep(SECONDS_AWAY)
+    place.server.start()
+    start = time.monotonic()
+
+    def ended() -> list[str]:
+        return [record.result for record in read_nights() if record.result != CANCELLED]
+
+    try:
+        wait_for("the end of the night", ended)
+        wait_for("its state", lambda: place.state(hit) != "Running")
+        print(f"{place.trial}: {time.monotonic() - start:.0f} s after the server was back the night was {ended()[0]}")
+        print(f"{place.trial}: Prefect shows it as {place.state(hit)}")
+        by_lock = sum(record.result == CANCELLED for record in read_nights())
+        by_server = sum(run["state_type"] == "CANCELLED" for run in place.nights()) - by_lock
+        print(f"{place.trial}: the server cancelled {by_server} that would overlap, the lock of the nights {by_lock}")
+        start = time.monotonic()
+        wait_for("the next night", lambda: len(ended()) > 1)
+        print(f"{place.trial}: {time.monotonic() - start:.0f} s later the next night was {ended()[1]}", flush=True)
+    finally:
+        schedule.terminate()
+        schedule.wait(HANG_SECONDS)
+
+
+def _slow_training(folder: Path) -> None:
+    """Have the training wait before it begins, so that a night is long without keeping a core busy."""
+    path, line = folder / "stages/warmup.py", "from __future__ import annotations\n"
+    before, after = path.read_text(encoding="utf-8").split(line)
+    waits = f"import time\n\ntime.sleep({SECONDS_OF_TRAINING})\n"
+    path.write_text(f"{before}{line}{waits}{after}", encoding="utf-8")
+
+
+TRIALS: dict[str, tuple[Callable[[Place], None], dict[str, str]]] = {
+    "schedule": (kill_schedule, {}),
+    "pool": (kill_worker, {}),
+    "memory": (restart_server, {}),
+    "files": (restart_server, {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": FILES}),
+}
+"""The trials, and the settings of the server of each."""
+
+
+def main(folder: Path, name: str) -> None:
+    """One trial in a new project in `folder`."""
+    trial, settings = TRIALS[name]
     make_growing_project(folder, 300, "training.epochs=40", "training.warmup_epochs=20", "retrain.gate_model=false")
     os.chdir(folder)
-    with prefect_server(folder) as api:
-        environment = {**os.environ, "PREFECT_HOME": str(folder / ".prefect"), "PREFECT_API_URL": api}
-        place = Place(folder, environment | {"BMIX_TRACKING": "off"}, api)
-        kill_schedule(place)
-        write_rows(folder, 400)
-        kill_worker(place)
+    server, api = prefect_daemon(folder, **settings)
+    environment = {**os.environ, "PREFECT_HOME": str(folder / ".prefect"), "PREFECT_API_URL": api}
+    server.start()
+    try:
+        trial(Place(name, folder, environment | {"BMIX_TRACKING": "off"}, server, api))
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="a new folder to keep the project in")
+    parser.add_argument("trials", nargs="*", choices=[*TRIALS], default=list(TRIALS), metavar="TRIAL")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="a new folder to keep the projects in")
     given = parser.parse_args()
-    if given.folder:
-        main(given.folder.absolute())
-    else:
-        with tempfile.TemporaryDirectory(prefix="bmix-served-") as temporary:
-            main(Path(temporary) / "project")
+    with tempfile.TemporaryDirectory(prefix="bmix-served-") as temporary:
+        for name in given.trials:
+            main((given.folder or Path(temporary)).absolute() / name, name)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from prefect.states import Completed
 
 from bmix.retraining.history import FAILED, PROMOTED, read_nights
 from flows.night import night
+from flows.pipeline import run_stage
 from tests.helpers.projects import copy_project, failing_stage
 from tests.tracking.test_server import free_port, tracking_server
 
@@ -50,27 +54,40 @@ def prefect_database(prefect_server: None) -> Path:
 
 
 @pytest.fixture
-def tracked_address(tmp_path: Path) -> Iterator[str]:
-    from bmix.tracking.destination import Destination
-    from bmix.tracking.runs import connect
-
-    database = tmp_path / "empty.db"
-    connect(Destination(f"sqlite:///{database}", "bmix", tmp_path / "mlartifacts"))
-    with tracking_server(tmp_path / "server", free_port(), database) as address:
+def tracked_address(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    with tracking_server(tmp_path / "server", free_port(), empty_database) as address:
         yield address
+
+
+@pytest.fixture
+def project(finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose next candidate is finished but for the stages that tell what they should not.
+
+    All stages run by the same code, which takes seconds for each to find that it has nothing to do.
+    """
+    folder = copy_project(finished_project, tmp_path / "project")
+    run = copy_project(finished_project, folder / ".bmix/runs/night-a")
+    # A candidate's inputs are links.
+    for inputs in ("digits", "noise"):
+        shutil.rmtree(run / "data" / inputs)
+    monkeypatch.chdir(folder)
+
+    def run_telling(stage: str, *arguments: Any, **options: Any) -> Any:
+        return run_stage(stage, *arguments, **options) if stage in ("prepare", "publish") else Completed()
+
+    monkeypatch.setattr("flows.night.run_stage", run_telling)
+    return folder
 
 
 @pytest.mark.pipeline
 def test_a_planted_secret_is_in_no_file_that_nights_write(
-    finished_project: Path,
+    project: Path,
     prefect_database: Path,
     tracked_address: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    project = copy_project(finished_project, tmp_path / "project")
-    monkeypatch.chdir(project)
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     address = tracked_address.replace("://", f"://bmix:{PLANTED}address@")
