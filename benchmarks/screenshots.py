@@ -1,8 +1,9 @@
-"""The pictures in docs/images: `python -m benchmarks.screenshots [FOLDER] [--mlflow]`.
+"""The pictures in docs/images: `python -m benchmarks.screenshots [FOLDER] [--mlflow | --registry]`.
 
 Of the report of a finished run, which FOLDER holds; without it, the current folder. With --mlflow instead the pages of
-the MLflow record in FOLDER, which holds two runs or more, e.g. of `bmix compare --recipes bce balancemix`. Needs the
-package playwright and the program chromium. Each picture has 256 colours and stays under 300 KB.
+the MLflow record in FOLDER, which holds two runs or more, e.g. of `bmix compare --recipes bce balancemix`; with
+--registry the registered model of that record, of which nights promoted two versions or more. Needs the package
+playwright and the program chromium. Each picture has 256 colours and stays under 300 KB.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from PIL import Image
 from bmix.support import console
 from bmix.support.errors import InputError
 from bmix.support.files import replaced
+from bmix.tracking.champion import REGISTERED
 from bmix.tracking.view import KEY
 
 if TYPE_CHECKING:
@@ -86,6 +88,17 @@ def take_record(database: Path, folder: Path = IMAGES) -> list[Path]:
         page.get_by_text("Visualizations").scroll_into_view_if_needed()
         written.append(_shot(page, folder / "mlflow-compare.png"))
     return written
+
+
+def take_registry(database: Path, folder: Path = IMAGES) -> list[Path]:
+    """Take the page of the registered model with its versions and aliases, and that of the champion with its tags."""
+    if not database.is_file():
+        remedy = "make one: python -m flows.retrain --once"
+        raise InputError(str(database), "no such file", "a folder with the MLflow record of nights", remedy)
+    with _tracking_server(database) as address, _browser() as browser:
+        page = _page(browser, 1280, 520, f"{address}/#/models/{REGISTERED}")
+        page.get_by_text("champion").first.wait_for()
+        return [_shot(page, folder / "mlflow-registry.png")]
 
 
 def _last_runs(database: Path, count: int) -> tuple[str, list[str]]:
@@ -176,10 +189,16 @@ def main() -> None:
     """Take the pictures and list their files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="of a finished run")
-    parser.add_argument("--mlflow", action="store_true", help="take the pages of the MLflow record, not the report")
+    pages = parser.add_mutually_exclusive_group()
+    pages.add_argument("--mlflow", action="store_true", help="take the pages of the MLflow record, not the report")
+    pages.add_argument("--registry", action="store_true", help="take the page of the registered model instead")
     arguments = parser.parse_args()
-    folder = arguments.folder
-    for path in take_record(folder / "mlflow.db") if arguments.mlflow else take_report(folder / "report.html"):
+    database = arguments.folder / "mlflow.db"
+    if arguments.registry:
+        written = take_registry(database)
+    else:
+        written = take_record(database) if arguments.mlflow else take_report(arguments.folder / "report.html")
+    for path in written:
         print(f"{path.stat().st_size / 1000:6.0f} KB  {path}")
 
 

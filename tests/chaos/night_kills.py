@@ -26,8 +26,10 @@ import psutil
 
 from bmix.models.calibration import weights_digest
 from bmix.retraining.history import NOTHING_NEW, PROMOTED, read_nights
+from bmix.retraining.owed import all_owed
 from bmix.retraining.versions import CHAMPION, VERSIONS
 from bmix.support.files import read_json
+from bmix.tracking.champion import REGISTERED
 from tests.helpers.daemons import Daemon, mlflow_daemon, prefect_daemon
 from tests.helpers.nights import make_growing_project, write_rows
 from tests.helpers.projects import HANG_SECONDS
@@ -208,6 +210,20 @@ def disturb(chaos: Chaos, victim: str, rows: int) -> list[list[str]]:
     return table
 
 
+def see_that_mlflow_knows(chaos: Chaos) -> None:
+    """Look whether MLflow's alias is at what is served, after another night if it was owed anything."""
+    missed = [note.told for note in all_owed()]
+    if missed:
+        chaos.night(tracked=True).wait(HANG_SECONDS)
+    address = f"{chaos.environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/registered-models/alias"
+    found = httpx.get(address, params={"name": REGISTERED, "alias": "champion"}, timeout=60).json()
+    tags = {tag["key"]: tag["value"] for tag in found.get("model_version", {}).get("tags", [])}
+    served = CHAMPION.readlink().name
+    print(f"MLflow had missed {', '.join(missed) or 'nothing'}; its champion is version {tags.get('bmix.version')}")
+    if all_owed() or int(tags.get("bmix.version", 0)) != int(served):
+        chaos.faults.append(f"MLflow's champion is version {tags.get('bmix.version')}, and {served} is served")
+
+
 def _went_on(log: str) -> str:
     """What a night took over from the one before, by what it printed."""
     epoch = re.search(r"goes on after epoch (\d+)", log)
@@ -251,6 +267,8 @@ def main(folder: Path, victims: list[str]) -> int:
             if victim == SERVERS[1]:
                 mlflow.start()
             rows += disturb(chaos, victim, 310 + 10 * len(read_nights()))
+            if victim == SERVERS[1]:
+                see_that_mlflow_knows(chaos)
     finally:
         for server in chaos.servers.values():
             server.stop()
