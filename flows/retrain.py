@@ -29,7 +29,7 @@ from flows.automations import keep_automation, silent_runs_crash
 from flows.deployments import check_pool, deploy_here, deployment_name
 from flows.killed import free_place
 from flows.night import ENDS, FLOW, night, run_once
-from flows.server import check_server, server_errors_told
+from flows.server import check_server, server_errors_told, warn_of_forgotten_leases
 
 # A run that would overlap with one that still goes on is cancelled, so none pile up behind a slow one.
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
@@ -101,6 +101,7 @@ def serve(edits: list[str], cron: str | None, interval: float | None) -> None:
     """
     check_inputs(run_params(edits)[1])
     check_server(needed=True)
+    warn_of_forgotten_leases()
     deployment = deployment_name(Path.cwd(), edits)
     # Prefect's handler of SIGTERM leaves a coroutine behind that it never needs.
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited")
@@ -125,6 +126,7 @@ def deploy(edits: list[str], cron: str | None, interval: float | None, pool: str
     """
     check_inputs(run_params(edits)[1])
     check_server(needed=True)
+    warn_of_forgotten_leases()
     deployment = deployment_name(Path.cwd(), edits)
     with held(HOME / f"{deployment}.lock", served_already), server_errors_told():
         with get_client(sync_client=True) as client:

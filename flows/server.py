@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import prefect
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
@@ -20,6 +21,7 @@ VARIABLE = "PREFECT_API_URL"
 EXAMPLE = "http://127.0.0.1:4200/api"
 START = "start one with `prefect server start --host 127.0.0.1` in a terminal of its own"
 WITHOUT = f"run once without a server: {VARIABLE}= python -m flows.pipeline"
+LEASES_IN_FILES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 _SECONDS_TO_ANSWER = 30
 
 
@@ -48,6 +50,26 @@ def check_server(needed: bool) -> None:
     if fault.answers and not url.rstrip("/").endswith("/api") and _fault(complete) is None:
         raise _refused(url, "is the page of a Prefect server, not its API", "an address that ends in /api", complete)
     raise InputError(VARIABLE, f"{_shown(url)} {fault.found}", "a Prefect server", f"{fault.remedy}, or {_leave()}")
+
+
+def warn_of_forgotten_leases() -> None:
+    """Warn where the server keeps the leases of runs in its memory, as Prefect's own does unless it is told otherwise.
+
+    A server that does not show its settings, such as Prefect Cloud, is not warned of.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            settings = client.request("GET", "/admin/settings").json()
+        storage = str(settings["server"]["concurrency"]["lease_storage"])
+    except (httpx.HTTPError, PrefectHTTPStatusError, ValueError, LookupError, TypeError):
+        return
+    if storage.endswith(".memory"):
+        print(
+            "warning: Prefect's server keeps in its memory which night is at work: if it is restarted, a night that "
+            "goes on for longer than four minutes is ended\n"
+            f"  fix: start the server with {LEASES_IN_FILES}",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

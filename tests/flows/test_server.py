@@ -14,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from bmix.support.errors import InputError
-from flows.server import VARIABLE, check_server, server_errors_told
+from flows.server import VARIABLE, check_server, server_errors_told, warn_of_forgotten_leases
 
 Answer = Callable[[str], tuple[int, str]]
 
@@ -112,6 +112,25 @@ def test_another_server_is_refused(
 ) -> None:
     with serving(answer) as address, named(f"{address}/api"):
         assert refusal().found == f"{address}/api {found}"
+
+
+def warned(settings: str, named: Callable[[str], AbstractContextManager[None]]) -> None:
+    with serving(lambda path: (200, settings)) as address, named(f"{address}/api"):
+        warn_of_forgotten_leases()
+
+
+def test_leases_in_the_memory_of_the_server_are_warned_of(
+    named: Callable[[str], AbstractContextManager[None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for storage in ("memory", "filesystem"):
+        place = f"prefect.server.concurrency.lease_storage.{storage}"
+        warned(json.dumps({"server": {"concurrency": {"lease_storage": place}}}), named)
+        told = capsys.readouterr().err
+        assert ("lease_storage.filesystem" in told) == (storage == "memory")
+    # As Prefect Cloud, which shows no settings.
+    for settings in ("<html>", "{}", "[]"):
+        warned(settings, named)
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
