@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bmix.data.stage_array import read_stage_array
 from bmix.support.errors import InputError
 from bmix.support.files import replaced, write_json
 from bmix.support.readers import Made, read_object
@@ -31,21 +32,16 @@ def write_nothing(folder: Path, classes: int) -> None:
 def read_pseudo(folder: Path, count: int, classes: int) -> np.ndarray | None:
     """The pseudo-labels of a split of `count` images, int8 (U, K) of 0, 1 and -1; None if the stage is switched off.
 
-    InputError where the file is missing, damaged or of another data set.
+    Raises InputError if the file is missing, damaged, or of other data.
     """
-    path, remedy = folder / LABELS_FILE, "run that stage: dvc repro pseudo"
-    expected = f"what the stage pseudo writes for {count} images and {classes} classes"
-    try:
-        labels_UK = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError(str(path), "no such file", expected, remedy) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(str(path), f"not readable: {error}", expected, remedy) from error
-    if labels_UK.shape == (0, classes):
-        return None
-    if labels_UK.shape != (count, classes) or labels_UK.dtype != np.int8 or not np.isin(labels_UK, (-1, 0, 1)).all():
-        raise InputError(str(path), f"{labels_UK.dtype} {labels_UK.shape}", expected, remedy)
-    return np.asarray(labels_UK)
+    path = folder / LABELS_FILE
+    labels_UK = read_stage_array(path, "pseudo", np.int8, count, classes)
+    if labels_UK is not None and not np.isin(labels_UK, (-1, 0, 1)).all():
+        strange = labels_UK[~np.isin(labels_UK, (-1, 0, 1))][0]
+        raise InputError(
+            str(path), f"a label {strange}", "1, 0, and -1 for unknown", "run that stage: dvc repro pseudo"
+        )
+    return labels_UK
 
 
 def read_note(folder: Path) -> dict[str, Any] | None:

@@ -21,8 +21,8 @@ PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(en
 STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 
 # They check, word, write and record, and decide no result; dvc.yaml says so at its head.
-NO_DEPENDENCY = {"bmix/__init__.py", "bmix/params.py"}
-NO_DEPENDENCY_FOLDERS = ("bmix/support/", "bmix/workspace/", "bmix/tracking/", "bmix/pipeline/")
+NO_DEPENDENCY = {"bmix/__init__.py"}
+NO_DEPENDENCY_FOLDERS = ("bmix/params/", "bmix/support/", "bmix/workspace/", "bmix/tracking/", "bmix/pipeline/")
 
 
 def is_left_out(path: str) -> bool:

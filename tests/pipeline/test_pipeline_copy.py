@@ -44,7 +44,7 @@ def test_edited_params_go_to_a_copy_and_the_users_file_stays(project: Path) -> N
 
 def test_a_copy_holds_the_code_links_the_data_and_shares_the_cache(project: Path) -> None:
     folder = project / open_project(["noise.rate=0.2"]).folder
-    for name in ("bmix/params.py", "stages/train.py", "dvc.yaml", ".dvcignore"):
+    for name in ("bmix/params/read.py", "stages/train.py", "dvc.yaml", ".dvcignore"):
         assert (folder / name).read_bytes() == (project / name).read_bytes()
     for name in ("bmix", "stages"):
         files = {path.relative_to(project) for path in (project / name).rglob("*") if path.is_file()}

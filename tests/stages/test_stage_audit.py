@@ -142,18 +142,3 @@ def test_features_are_judged_by_themselves_alone() -> None:
     write_params(Path(), *FEATURES, "audit.features=network")
     with pytest.raises(InputError, match="network, and the data is features"):
         check_inputs(load_params())
-
-
-@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
-def test_a_damaged_audit_is_refused(damage: str) -> None:
-    write_npz(Path("mine/set.npz"))
-    audit_of(*FEATURES)
-    path = AUDIT / "p_present.npy"
-    if damage == "missing":
-        path.unlink()
-    elif damage == "cut":
-        path.write_bytes(path.read_bytes()[:20])
-    else:
-        np.save(path, np.zeros((3, 3), np.float32))
-    with pytest.raises(InputError, match=r"p_present\.npy"):
-        read_present(AUDIT, 120, 3)

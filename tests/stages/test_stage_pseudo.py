@@ -153,20 +153,3 @@ def test_thresholds_are_in_order() -> None:
     write_params(Path(), "pseudo.present=0.5", "pseudo.absent=0.5")
     with pytest.raises(InputError, match=r"absent 0.5 is not below present 0.5"):
         load_params()
-
-
-@pytest.mark.parametrize("spoil", ["gone", "half", "other"])
-def test_damaged_labels_are_named(spoil: str) -> None:
-    write_data()
-    write_params(Path(), *EDITS)
-    prepare.main()
-    pseudo.main()
-    path = MADE / "pseudo_labels.npy"
-    if spoil == "gone":
-        path.unlink()
-    elif spoil == "half":
-        path.write_bytes(path.read_bytes()[:20])
-    else:
-        np.save(path, np.full((40, 3), 7, np.int8))
-    with pytest.raises(InputError, match=r"(?s)pseudo_labels.npy: .*run that stage: dvc repro pseudo"):
-        read_pseudo(MADE, 40, 3)

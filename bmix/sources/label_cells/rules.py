@@ -15,7 +15,7 @@ WORDS = {"space": " ", "tab": "\t", "newline": "\n", "comma": ",", "semicolon": 
 
 @dataclass(frozen=True)
 class CellRules:
-    """`data.delimiter`, `data.no_label`, `data.minus_one` and `data.blank_cell`, as params.py describes them."""
+    """`data.delimiter`, `no_label`, `minus_one` and `blank_cell`, as bmix/params/data.py describes them."""
 
     delimiter: str = AUTO
     no_label: str = AUTO

@@ -45,7 +45,7 @@ def read_table(
     seed: draws the splits of a table without a column `split`. Columns beyond the known ones are left alone, unless
     they are the classes. root: where `classes.txt` is looked for. split_of: value of the column `split` -> split; rows
     with another value are left out. Empty or None: the values are splits, or usual names of them. rules, classes: as
-    params.py describes them. A label of an image in split unlabelled is left out.
+    bmix/params/data.py describes them. A label of an image in split unlabelled is left out.
     Rows of one image become one where they say the same, or one label each.
     Raises InputError for a file that is missing or malformed, a missing column, a row with too few or too many cells,
     an empty path, id or split, cells that cannot be read or contradict each other, and a class that no training image
