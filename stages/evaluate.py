@@ -20,6 +20,7 @@ from bmix.evaluation.doubted import Doubts, doubts_of_audit, doubts_of_verdicts
 from bmix.evaluation.inputs import SplitPrediction, measured_splits, predict_splits, read_run
 from bmix.evaluation.looking import worth_of_audit
 from bmix.evaluation.origin import read_origin
+from bmix.evaluation.prototypes import prototypes_of
 from bmix.evaluation.results import Evaluation, evaluate, metrics_of, summary
 from bmix.evaluation.verdicts import place_verdicts
 from bmix.figures.card import render_card
@@ -52,7 +53,10 @@ def main() -> None:
         manifest = read_manifest(PREPARED)
         classifier = load_classifier(MODEL, calibrated=False).to(available_device())
         evaluation = replace(
-            measure(params, manifest, classifier), pretrained=read_pretrained(PRETRAINED), pseudo=read_note(PSEUDO)
+            measure(params, manifest, classifier),
+            pretrained=read_pretrained(PRETRAINED),
+            pseudo=read_note(PSEUDO),
+            prototypes=prototypes_of(classifier.network),
         )
         origin = read_origin(DATA, params.data.source, params.training.recipe)
         # The digits of the default run are drawn, not anyone's photographs.

@@ -31,6 +31,7 @@ from bmix.evaluation.verdicts import (
 if TYPE_CHECKING:
     from bmix.data.pretrained import Pretrained
     from bmix.evaluation.calibration import FittedCalibration
+    from bmix.evaluation.prototypes import Prototypes
 
 DECIMALS = 6
 GROUPS_AND_ALL = ("all", *GROUPS)
@@ -70,7 +71,7 @@ class Evaluation:
     true: bool (N, K), None if the truth of the training labels is unknown. noise: None there too, and for a recipe
     that manages no labels. calibration: None where there is no val split to fit it to. top1: by split as `ap`; None
     unless every image has exactly one class. pretrained: None where nothing was pre-trained. pseudo: what is known of
-    the pseudo-labels, None where there are none.
+    the pseudo-labels, None where there are none. prototypes: of the affinity head, None for another.
     """
 
     split: str
@@ -86,6 +87,7 @@ class Evaluation:
     top1: dict[str, Top1] | None = None
     pretrained: Pretrained | None = None
     pseudo: dict[str, Any] | None = None
+    prototypes: Prototypes | None = None
 
     @property
     def classes(self) -> list[str]:

@@ -16,6 +16,7 @@ from bmix.figures.labels import found, moves, transition
 from bmix.figures.panels import Drawn, Plot, render
 from bmix.figures.per_class import ap_by_class, class_frequencies, pr_curves
 from bmix.figures.pretraining import pretraining
+from bmix.figures.prototypes import prototypes
 from bmix.figures.pseudo_labels import pseudo_labels
 from bmix.figures.reliability import reliability
 from bmix.figures.training import learning_curves, mixtures, sampler, verdict_shares_by_epoch
@@ -34,9 +35,10 @@ FIGURES: dict[str, Callable[[Evaluation], Plot | None]] = {
     "moves": moves,
     "mixtures": mixtures,
     "sampler": sampler,
+    "prototypes": prototypes,
 }
 """What makes each figure; None where the run has nothing to show in it."""
-NAMES = ("id", "file", "class", "wrongly_given", "others", "suggestion")
+NAMES = ("id", "file", "class", "wrongly_given", "others", "suggestion", "nearest")
 """Columns of names, which no spreadsheet may take for formulas."""
 
 

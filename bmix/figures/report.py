@@ -90,6 +90,11 @@ FIGURE_TEXTS = {
         "The minority sampler",
         "The wider the band, the more often images with badly learned labels are drawn as partners.",
     ),
+    "prototypes": (
+        "The prototypes of the classes",
+        "Classes whose prototypes are near each other, dark in the grid, share their features: what shows one is held "
+        "for the other too.",
+    ),
 }
 LABEL_FIGURES = ("found", "transition", "moves", "verdict_shares")
 

@@ -116,7 +116,9 @@ def read_record() -> Record:
         "warmup": StageContent(_epoch_points(params, warmup=True), datasets=[training]),
         "pseudo": _pseudo_content(),
         "train": StageContent(_epoch_points(params, warmup=False), [*_files(*TRAINED), *way_back], [training]),
-        "evaluate": StageContent(_class_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]),
+        "evaluate": StageContent(
+            _class_points() + _prototype_points(), [*_files(METRICS, REPORT), *way_back], [evaluation]
+        ),
     }
     return Record(
         name=run_name(params.flat(), given_name()),
@@ -224,6 +226,11 @@ def _class_points() -> list[Point]:
     return _points(tables.result_numbers(read_json(METRICS))) + (
         _points(tables.class_numbers(read_named_csv(classes))) if classes.exists() else []
     )
+
+
+def _prototype_points() -> list[Point]:
+    drawn = PLOTS / "prototypes.csv"
+    return _points(tables.prototype_numbers(read_named_csv(drawn))) if drawn.exists() else []
 
 
 def _label_tables() -> dict[str, pd.DataFrame]:

@@ -81,6 +81,13 @@ def class_numbers(classes: pd.DataFrame) -> Iterator[tuple[str, float]]:
             yield from ((metric_key(column, name), value) for name, value in values if math.isfinite(value))
 
 
+def prototype_numbers(prototypes: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Of plots/prototypes.csv `prototypes/distance_mean`, `_min`, and `prototypes/own_distance_mean` if there are."""
+    for column, means in (("distance", ("mean", "min")), ("own_distance", ("mean",))):
+        if column in prototypes:
+            yield from ((f"prototypes/{column}_{name}", float(prototypes[column].agg(name))) for name in means)
+
+
 def verdict_shares(verdicts: dict[str, Any]) -> pd.DataFrame:
     """Per class and given value: labels, and the shares of clean, relabelled and ambiguous ones (0 where none)."""
     rows = []

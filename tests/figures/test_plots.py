@@ -11,12 +11,14 @@ from PIL import Image
 
 from bmix.data.pretrained import Pretrained
 from bmix.evaluation.doubted import doubts_of_verdicts
+from bmix.evaluation.prototypes import Prototypes
 from bmix.evaluation.results import Evaluation, class_table
 from bmix.figures.gallery import CARDS, galleries, gallery_table, precision_at, suggestion
 from bmix.figures.labels import transition_table
 from bmix.figures.panels import render
 from bmix.figures.per_class import curve_table, some_of, spread
 from bmix.figures.plots import FIGURES, Drawings, write_plots
+from bmix.figures.prototypes import plane
 from bmix.figures.training import _log_component_densities
 from bmix.pseudo.labels import pseudo_table
 from tests.helpers.evaluation_example import Example, make_example, write_images
@@ -40,13 +42,14 @@ def write(evaluation: Evaluation, folder: Path, image_paths: list[Path]) -> Draw
 
 
 def with_further_stages(example: Example) -> Evaluation:
-    """A run with pre-training and pseudo-labels besides."""
+    """A run with pre-training, pseudo-labels and prototypes besides."""
     epochs = np.arange(1, 6)
     history = pd.DataFrame({"epoch": epochs, "learning_rate": 0.1, "loss": 1 / epochs, "accuracy": 1 - 0.7 / epochs})
     labels_UK = np.random.default_rng(0).integers(-1, 2, (50, len(example.classes))).astype(np.int8)
     note = {"use": True, "images": 50, "classes": pseudo_table(labels_UK, example.classes, np.ones_like(labels_UK))}
     pretrained = Pretrained("rotation", 300, history.assign(spread=np.nan), Path("model.safetensors"))
-    return replace(example.evaluation(), pretrained=pretrained, pseudo=note)
+    prototypes = Prototypes(np.random.default_rng(0).normal(size=(len(example.classes), 2, 6)), 4.0)
+    return replace(example.evaluation(), pretrained=pretrained, pseudo=note, prototypes=prototypes)
 
 
 @pytest.mark.slow
@@ -77,6 +80,7 @@ def test_a_run_without_label_management_has_the_plots_that_make_sense(image_path
         "mixtures",
         "pretraining",
         "pseudo_labels",
+        "prototypes",
     }
     assert drawings.galleries == []
     assert {path.stem for path in tmp_path.glob("*.png")} == set(drawings.figures)
@@ -208,3 +212,30 @@ def test_component_densities_are_the_weighted_normal_densities() -> None:
     masses = densities.sum(axis=1) * (loss[1] - loss[0])
     np.testing.assert_allclose(masses, [0.7, 0.3], rtol=1e-6)
     np.testing.assert_allclose(loss[densities.argmax(axis=1)], [0.1, 2.0], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "count", "panels"), [(10, 5, 2), (40, 1, 2), (1, 1, 1)])
+def test_prototypes_are_drawn(tmp_path: Path, classes: int, count: int, panels: int) -> None:
+    places = np.random.default_rng(0).normal(size=(classes, count, 6))
+    evaluation = replace(make_example(classes=classes, images=300).evaluation(), prototypes=Prototypes(places, 4.0))
+    plot = FIGURES["prototypes"](evaluation)
+    assert plot is not None
+    assert len(plot.panels) == panels
+    assert len(plot.table) == classes
+    assert "own_distance" in plot.table or count == 1
+    assert render(plot, tmp_path / "prototypes.png")
+    if classes > 1:
+        nearest = plot.table.loc[plot.table["distance"].idxmin()]
+        assert f"Nearest are {nearest['class']} and {nearest['nearest']}" in plot.note
+
+
+def test_the_plane_of_prototypes_keeps_their_distances() -> None:
+    """Prototypes that lie on a plane in space are as far from each other in the picture."""
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(12, 2))
+    basis, _ = np.linalg.qr(rng.normal(size=(7, 2)))
+    drawn = plane((flat @ basis.T + 3).reshape(4, 3, 7)).reshape(12, 2)
+    for a in range(12):
+        for b in range(a):
+            assert np.linalg.norm(drawn[a] - drawn[b]) == pytest.approx(np.linalg.norm(flat[a] - flat[b]))
