@@ -14,6 +14,7 @@ BENCHMARKS = {
     "audit-speed": "benchmarks.audit:bench_speed",
     "checkpoint": "benchmarks.epoch:bench_checkpoint",
     "data-scale": "benchmarks.data_scale:bench",
+    "epoch-affinity": "benchmarks.epoch:bench_affinity",
     "epoch-audit": "benchmarks.epoch:bench_audit",
     "epoch-audited": "benchmarks.epoch:bench_audited",
     "epoch-rotation": "benchmarks.epoch:bench_rotation",

@@ -1,5 +1,6 @@
-"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch; and what an
-epoch of pre-training costs beside one of training, on the scenes of the preset `quick`.
+"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch; what an epoch
+of pre-training costs beside one of training, on the scenes of the preset `quick`; and the affinity head beside a linear
+layer.
 
 The default data and params, images in memory, without validation. `epoch-step` and `epoch-audit` are managed epochs
 after four of warm-up; all trainers go on side by side, so that later rounds have better trained networks alike.
@@ -56,6 +57,13 @@ def bench_simsiam() -> dict[str, Any]:
     return _beside_bce("simsiam")
 
 
+def bench_affinity() -> dict[str, Any]:
+    """An epoch of the affinity head and its max-margin loss against one of a linear layer and BCE."""
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        ours = _trained("model.head=affinity", "training.recipe=max-margin")
+        return _side_by_side(ours, _trained("model.head=linear", "training.recipe=bce"))
+
+
 def bench_checkpoint() -> dict[str, Any]:
     """A checkpoint, forced to the disk, against the epoch that it keeps."""
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
@@ -73,30 +81,27 @@ def _beside_bce(method: str) -> dict[str, Any]:
         _manifest("quick")
         peer = _trained("training.recipe=bce")
         params = parse_params(apply_edits(read_yaml(Path("params.yaml")), [f"pretrain.method={method}"]))
-        ours = build_pretraining(params, _manifest())
-        seconds: dict[str, list[float]] = {"ours": [], "peer": []}
-        for _ in range(ROUNDS):
-            seconds["peer"].append(_seconds(peer.train_epoch))
-            seconds["ours"].append(_seconds(ours.train_epoch))
-    for way, values in seconds.items():
-        print(f"{way}  {statistics.median(values):.2f} s an epoch, {min(values):.2f} to {max(values):.2f}")
-    return _figures(statistics.median(seconds["ours"]), statistics.median(seconds["peer"]))
+        return _side_by_side(build_pretraining(params, _manifest()), peer)
 
 
 def _beside_mixup(edit: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         ours, peer = _trained("training.recipe=balancemix", edit), _trained("training.recipe=mixup")
-        seconds: dict[str, list[float]] = {"ours": [], "peer": []}
-        for _ in range(ROUNDS):
-            seconds["peer"].append(_seconds(peer.train_epoch))
-            seconds["ours"].append(_seconds(ours.train_epoch))
+        figures = _side_by_side(ours, peer)
         doubtful_N = ours.recipe.doubtful_rows()
-    for way, values in seconds.items():
-        print(f"{way}  {statistics.median(values):.2f} s an epoch, {min(values):.2f} to {max(values):.2f}")
-    figures = _figures(statistics.median(seconds["ours"]), statistics.median(seconds["peer"]))
     if doubtful_N is not None:
         figures["images_with_a_doubtful_label"] = round(float(doubtful_N.float().mean()), 3)
     return figures
+
+
+def _side_by_side(ours: Trainer, peer: Trainer) -> dict[str, Any]:
+    seconds: dict[str, list[float]] = {"ours": [], "peer": []}
+    for _ in range(ROUNDS):
+        seconds["peer"].append(_seconds(peer.train_epoch))
+        seconds["ours"].append(_seconds(ours.train_epoch))
+    for way, values in seconds.items():
+        print(f"{way}  {statistics.median(values):.2f} s an epoch, {min(values):.2f} to {max(values):.2f}")
+    return _figures(statistics.median(seconds["ours"]), statistics.median(seconds["peer"]))
 
 
 def _figures(ours: float, peer: float) -> dict[str, Any]:
