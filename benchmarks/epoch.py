@@ -1,6 +1,7 @@
-"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch; what an epoch
-of pre-training costs beside one of training, on the scenes of the preset `quick`; and the affinity head beside a linear
-layer.
+"""What label management costs: a BalanceMix epoch beside a Mixup epoch, and a checkpoint beside its epoch.
+
+Also what an epoch of pre-training costs beside one of training, on the scenes of the preset `quick`, and the affinity
+head beside a linear layer.
 
 The default data and params, images in memory, without validation. `epoch-step` and `epoch-audit` are managed epochs
 after four of warm-up; all trainers go on side by side, so that later rounds have better trained networks alike.
