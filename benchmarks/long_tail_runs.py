@@ -13,23 +13,20 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.trained import pretrained_once, trained
 from bmix.data.manifest import Manifest
-from bmix.data.pretrained import WEIGHTS
+from bmix.data.pretrained import OFF
 from bmix.data.stores import open_store
 from bmix.evaluation.top1 import top1
 from bmix.params import Params, apply_edits, parse_params, read_yaml
-from bmix.pretraining.run import build_pretraining, write_pretrained
-from bmix.pseudo.labels import precision, pseudo_classes
+from bmix.pseudo.labels import precision
 from bmix.sources.examine import examine
 from bmix.support import console
 from bmix.training.loop import Trainer
 from bmix.training.passes import PlainViews, confidence
-from bmix.training.run import advance, build_trainer
-from bmix.training.state import load_run, save_run
 
 SETTINGS = [
     "data.source=table",
@@ -77,7 +74,7 @@ def main() -> None:
                 read[ratio] = examine(params.data)[0]
             for name in missing:
                 started = time.perf_counter()
-                line = {"ratio": ratio, "seed": seed, "method": name, **RUNS[name](params, read[ratio])}
+                line = {"ratio": ratio, "seed": seed, "method": name, **run_one(params, read[ratio], name)}
                 done.append(line | {"seconds": round(time.perf_counter() - started, 1)})
                 with arguments.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(done[-1]) + "\n")
@@ -85,50 +82,21 @@ def main() -> None:
     print("\n".join(table(done, arguments.ratio)))
 
 
-def run_plain(params: Params, manifest: Manifest) -> Line:
-    """On the labelled pictures, from drawn weights."""
-    trainer = build_trainer(params, manifest, manifest.labels("train"))
-    advance(trainer, params.training.epochs)
-    return _errors(trainer, params, manifest)
-
-
-def run_from_rotation(params: Params, manifest: Manifest) -> Line:
-    """On the same pictures, from a backbone that predicted their rotations."""
-    task = build_pretraining(params, manifest)
-    advance(task, params.pretrain.epochs)
-    with tempfile.TemporaryDirectory() as name:
-        write_pretrained(task, params.pretrain.method, Path(name))
-        weights = Path(name) / WEIGHTS
-        trainer = build_trainer(params, manifest, manifest.labels("train"), pretrained=weights)
-    advance(trainer, params.training.epochs)
-    return _errors(trainer, params, manifest)
-
-
-def run_with_pseudo_labels(params: Params, manifest: Manifest) -> Line:
-    """As the plain run up to the end of warm-up, then with the pool too."""
-    given_NK = manifest.labels("train")
-    warm = build_trainer(params, manifest, given_NK)
-    advance(warm, params.training.warmup_epochs)
-    images = open_store(manifest, "unlabelled", params.image_root, params.data.image_size)
-    pseudo_UK = pseudo_classes(confidence(warm.engine, images, PlainViews()).numpy(), params.pseudo.present)
-    pooled = build_trainer(params, manifest, given_NK, pseudo_UK=pseudo_UK)
-    with tempfile.TemporaryDirectory() as name:
-        save_run(warm, Path(name))
-        load_run(pooled, Path(name))
-    advance(pooled, params.training.epochs)
-    note = {
-        "labelled": int((pseudo_UK == 1).sum()),
-        "of": len(pseudo_UK),
-        "precision": precision(pseudo_UK, manifest.true_labels("unlabelled"), 1),
+def run_one(params: Params, manifest: Manifest, method: str) -> Line:
+    """One of METHODS, on the labelled pictures, with the pool where it is asked for."""
+    edits = {
+        "pretrain": params.pretrain.model_copy(update={} if method == METHODS[1] else {"method": OFF}),
+        "pseudo": params.pseudo.model_copy(update={"use": method == METHODS[2]}),
     }
-    return _errors(pooled, params, manifest) | note
-
-
-RUNS: dict[str, Callable[[Params, Manifest], Line]] = {
-    METHODS[0]: run_plain,
-    METHODS[1]: run_from_rotation,
-    METHODS[2]: run_with_pseudo_labels,
-}
+    own = params.model_copy(update=edits)
+    with tempfile.TemporaryDirectory() as name:
+        pretrained = pretrained_once(own, manifest, Path(name))
+        trainer, pseudo_UK = trained(own, manifest, manifest.labels("train"), pretrained)
+    line = _errors(trainer, params, manifest)
+    if pseudo_UK is not None:
+        right = precision(pseudo_UK, manifest.true_labels("unlabelled"), 1)
+        line |= {"labelled": int((pseudo_UK == 1).sum()), "of": len(pseudo_UK), "precision": right}
+    return line
 
 
 def table(lines: list[Line], ratios: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from benchmarks.trained import made_once, pretrained_once, trained
 from bmix.data.manifest import read_manifest
 from bmix.data.noisy import read_labels
 from bmix.data.present import read_present
@@ -28,10 +29,8 @@ from bmix.params import apply_edits, load_params, parse_params, read_yaml
 from bmix.pipeline.presets import expand_presets
 from bmix.recipes import RECIPES
 from bmix.support import console
-from bmix.support.errors import InputError
 from bmix.support.files import read_json, write_json
-from bmix.support.locks import held
-from bmix.training.run import advance, build_trainer, write_outputs
+from bmix.training.run import write_outputs
 from stages import audit, evaluate, noise, prepare
 
 NOISES = ("mislabel 0.4", "none 0.0", "flip 0.2", "single-positive 0.0")
@@ -74,14 +73,11 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
     for section in ("model", "audit"):
         if (root / content[section]["weights"]).exists():
             content[section]["weights"] = str(root / content[section]["weights"])
-    asked = parse_params(content)
-    if asked.pretrain.method != "off" or asked.pseudo.use:
-        found = f"pretrain.method is {asked.pretrain.method}, pseudo.use is {str(asked.pseudo.use).lower()}"
-        raise InputError("--set", found, "off and false: neither stage runs here", "use python -m bmix compare")
+    parse_params(content)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     with contextlib.chdir(folder):
-        prepare_once(prepared)
+        made_once(prepared, lambda: _prepare(prepared))
         if not Path("data/prepared").exists():
             Path("data/prepared").symlink_to(prepared)
         noise.main()
@@ -92,29 +88,17 @@ def run(root: Path, folder: Path, prepared: Path, edits: list[str]) -> None:
         if RECIPES[params.training.recipe].uses_audit:
             audit.main()
             present_NK = read_present(Path("data/audit"), *given_NK.shape)
-        trainer = build_trainer(params, manifest, given_NK, true_NK=true_NK, present_NK=present_NK)
-        advance(trainer, params.training.epochs)
+        pretrained = pretrained_once(params, manifest, prepared.with_name("pretrained"))
+        trainer, _ = trained(params, manifest, given_NK, pretrained, true_NK, present_NK)
         write_outputs(trainer, trainer.close(), Path())
         classifier = load_classifier(evaluate.MODEL, calibrated=False).to(available_device())
         metrics = metrics_of(evaluate.measure(params, manifest, classifier))
         write_json(Path("metrics.json"), metrics | {"seconds": round(sum(trainer.tables.seconds), 1)})
 
 
-def prepare_once(prepared: Path) -> None:
-    """Have the data prepared by the first process that asks; the others wait for it."""
-
-    def refusal(process: str) -> InputError:
-        return InputError(
-            str(prepared),
-            f"process {process} has been preparing the data for an hour",
-            "prepared data",
-            "end that process and start again",
-        )
-
-    with held(prepared.with_suffix(".lock"), refusal, 3600, "waiting for the process that prepares the data"):
-        if not prepared.exists():
-            prepare.main()
-            os.replace("data/prepared", prepared)
+def _prepare(prepared: Path) -> None:
+    prepare.main()
+    os.replace("data/prepared", prepared)
 
 
 def table(home: Path) -> pd.DataFrame:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bmix.data.manifest import Manifest
 
 PREPARED, PSEUDO, WARMUP = Path("data/prepared"), Path("data/pseudo"), Path("models/warmup")
-SPLIT = "unlabelled"
 
 
 def main() -> None:
@@ -39,22 +38,15 @@ def main() -> None:
 def labelled(params: Params, manifest: Manifest) -> tuple[np.ndarray, dict[str, Any]]:
     """The pseudo-labels, int8 (U, K), and what is known of them; the truth, where the source knows it, only scores."""
     # Where nothing is labelled, nothing of this is imported.
-    from bmix.data.stores import open_store
-    from bmix.pseudo.labels import precision, pseudo_classes, pseudo_labels, pseudo_table
-    from bmix.training.passes import PlainViews, confidence
+    from bmix.pseudo.judge import SPLIT, judge
+    from bmix.pseudo.labels import precision, pseudo_table
     from bmix.training.ranks import Ranks
     from bmix.training.state import load_run
     from stages.session import labelled_run
 
     trainer = labelled_run(params, Ranks())
     load_run(trainer, WARMUP)
-    images = open_store(manifest, SPLIT, params.image_root, params.data.image_size)
-    with trainer.engine.measured():
-        confidence_UK = confidence(trainer.engine, images, PlainViews()).cpu().numpy()
-    if params.single_label:
-        labels_UK = pseudo_classes(confidence_UK, params.pseudo.present)
-    else:
-        labels_UK = pseudo_labels(confidence_UK, params.pseudo.present, params.pseudo.absent)
+    labels_UK = judge(trainer, params, manifest)
     true_UK = manifest.true_labels(SPLIT)
     return labels_UK, {
         "use": True,

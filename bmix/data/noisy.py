@@ -42,12 +42,18 @@ def is_truth_known(manifest: Manifest, kind: str) -> bool:
 
 
 def refuse_two_truths(manifest: Manifest, kind: str) -> None:
-    """InputError for noise on top of a source's own truth: the labels that it would hit may be wrong already."""
-    if TRUE in manifest.frame and kind != "none":
+    """InputError for noise on top of wrong labels, by the source's own truth; ignored cells have no say."""
+    true_NK = None if kind == "none" else manifest.true_labels("train")
+    if true_NK is None:
+        return
+    wrong_NK = true_NK != manifest.labels("train")
+    if (ignored_NK := manifest.ignored_if_any("train")) is not None:
+        wrong_NK &= ~ignored_NK
+    if wrong_NK.any():
         raise InputError(
             "params.yaml, noise.kind",
-            f"{kind}, and the data has true labels beside the given ones",
-            "none, where the truth is known: the noise of the given labels is the one to be found",
+            f"{kind}, and {wrong_NK.sum():,} of the given training labels are wrong already, by the data's true ones",
+            "none: the noise of the given labels is the one to be found",
             "set noise.kind to none, or leave the true labels out of the data",
         )
 

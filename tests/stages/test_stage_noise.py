@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +75,23 @@ def test_without_noise_the_truth_is_what_the_source_knows() -> None:
 
 
 def test_noise_on_top_of_a_known_truth_is_refused() -> None:
-    know_the_truth()
+    true_NK = know_the_truth()
+    wrong = (true_NK != read_manifest(PREPARED).labels("train").astype(bool)).sum()
     with pytest.raises(InputError) as caught:
         run("noise.kind=mislabel")
     assert caught.value.where == "params.yaml, noise.kind"
-    assert caught.value.found == "mislabel, and the data has true labels beside the given ones"
+    assert caught.value.found.startswith(f"mislabel, and {wrong:,} of the given training labels are wrong already")
+
+
+def test_noise_on_labels_that_are_true_is_injected(manifest: Manifest) -> None:
+    """The source knows the truth of other splits too, such as of unlabelled images; of train it is what is given."""
+    frame = manifest.frame.assign(true=manifest.frame["labels"])
+    write_manifest(replace(manifest, frame=frame), PREPARED)
+    run("noise.kind=mislabel", "noise.rate=0.4")
+    _, given, true = read_labels(NOISY, manifest)
+    assert true is not None
+    np.testing.assert_array_equal(true, manifest.labels("train"))
+    assert (given != true).any()
 
 
 def test_without_noise_the_truth_is_unknown(manifest: Manifest) -> None:
