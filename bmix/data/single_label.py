@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bmix.data.manifest import TRUE, Manifest, label_lists, origin
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import TRUE, Manifest, origin
 from bmix.support.errors import InputError, quoted
 
 

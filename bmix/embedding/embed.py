@@ -15,7 +15,8 @@ import torch
 from numpy.lib import format as npy
 
 from bmix.data.augment import build_augment
-from bmix.data.manifest import REVIEWED, TRUE, Manifest, holds_features, label_matrix, read_manifest
+from bmix.data.label_lists import label_matrix
+from bmix.data.manifest import REVIEWED, TRUE, Manifest, holds_features, read_manifest
 from bmix.models.frozen import features_of, frozen_backbone, load_images
 from bmix.models.store import Classifier
 from bmix.randomness import keys

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import Manifest, label_counts
+from bmix.data.label_lists import label_counts
+from bmix.data.manifest import Manifest
 
 _SKIPPED = re.compile(r"(?P<count>\d+) of (?P<total>\d+) images left out")
 

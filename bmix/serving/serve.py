@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import uvicorn
 from bmix.serving.limits import Limits
 from bmix.serving.live import LiveModel
 from bmix.serving.service import build_app
-from bmix.support.errors import InputError
+from bmix.support.sockets import open_socket
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECONDS_TO_FINISH = 10
@@ -26,7 +24,7 @@ def serve(folder: Path, host: str, port: int, limits: Limits) -> None:
     """
     live = LiveModel(folder)
     own = _is_loopback(host)
-    with _bound(host, port) as listening:
+    with open_socket(host, port) as listening:
         place = listening.getsockname()
         app = build_app(live, limits, [*LOOPBACK, "[::1]"] if own else ["*"])
         if not own:
@@ -51,19 +49,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        # From here on a client waits to be answered; uvicorn itself listens only some time after the address is told.
-        listening.listen()
-    except OSError as error:
-        key = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
-        raise InputError(
-            key, f"{host}:{port}: {error.strerror}", "an address and a free port of this machine", "choose another"
-        ) from error
-    return listening

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bmix.data.manifest import Manifest, label_pairs
+from bmix.data.label_lists import label_pairs
+from bmix.data.manifest import Manifest
 from bmix.sources.stratify import stratified_splits
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bmix.data.manifest import Manifest, label_counts
+from bmix.data.label_lists import label_counts
+from bmix.data.manifest import Manifest
 from bmix.support.errors import shortened
 
 Facts = dict[str, Any]

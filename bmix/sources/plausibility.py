@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bmix.data.manifest import Manifest, label_counts
+from bmix.data.label_lists import label_counts
+from bmix.data.manifest import Manifest
 from bmix.support.errors import InputError, quoted
 
 VALUES = frozenset(

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmix.data.manifest import (
-    COLUMNS,
-    Manifest,
-    label_lists,
-    label_matrix,
-    path_fault,
-    read_manifest,
-    validate,
-    write_manifest,
-)
+from bmix.data.label_lists import label_lists, label_matrix
+from bmix.data.manifest import COLUMNS, Manifest, path_fault, read_manifest, validate, write_manifest
 from bmix.support.errors import InputError
 from tests.helpers.tiny import read_written
 

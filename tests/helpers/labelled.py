@@ -11,7 +11,8 @@ from PIL import Image
 from bmix.audit.arrays import audit_labels
 from bmix.audit.files import AuditedSplit, write_audit
 from bmix.audit.labels import LabelAudit
-from bmix.data.manifest import Manifest, label_lists, write_manifest
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import Manifest, write_manifest
 from bmix.data.noisy import write_labels
 from bmix.labels.run import LabelledRun
 from tests.helpers.spoilt import Spoilt, spoilt_labels

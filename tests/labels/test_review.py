@@ -13,11 +13,12 @@ from fastapi.testclient import TestClient
 from bmix.labels.answers import read_answers, standing
 from bmix.labels.changes import changes_of, labels_by_id
 from bmix.labels.review.queue import build_queue
-from bmix.labels.review.server import build_app, open_socket, serve
+from bmix.labels.review.server import HOST, build_app, serve
 from bmix.labels.review.session import HELD_SECONDS, Review
 from bmix.labels.run import LabelledRun
 from bmix.labels.scored import read_scored
 from bmix.support.errors import InputError
+from bmix.support.sockets import open_socket
 from tests.helpers.labelled import CLASSES, SPOILT, write_audited
 
 
@@ -178,7 +179,7 @@ def test_a_second_server_on_the_same_file_and_a_taken_port_are_refused(run: Labe
         with pytest.raises(InputError, match="holds a review open on it"):
             serve(app, path, 0, lambda _: None)
         process.communicate("")
-    with open_socket(0) as taken:
+    with open_socket(HOST, 0) as taken:
         taken.listen()
         with pytest.raises(InputError, match="a free port"):
-            open_socket(taken.getsockname()[1])
+            open_socket(HOST, taken.getsockname()[1])

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from bmix.labels.review.queue import build_queue
-from bmix.labels.review.server import build_app, open_socket
+from bmix.labels.review.server import HOST, build_app
 from bmix.labels.review.session import Review
 from bmix.labels.run import LabelledRun
 from bmix.labels.scored import read_scored
+from bmix.support.sockets import open_socket
 from tests.helpers.labelled import write_audited
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,7 +41,7 @@ def address(run: LabelledRun) -> Iterator[str]:
     review = Review(build_queue(run, read_scored(run), 12), run.folder / "answers.jsonl", run.classes)
     files = [run.folder / "images" / path for path in run.manifest.paths("train")]
     server = uvicorn.Server(uvicorn.Config(build_app(review, files, run.classes), log_level="warning"))
-    with open_socket(0) as listening:
+    with open_socket(HOST, 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

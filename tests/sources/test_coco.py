@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmix.data.manifest import COLUMNS, Manifest, label_lists, path_fault, validate
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import COLUMNS, Manifest, path_fault, validate
 from bmix.sources.class_list import ClassList
 from bmix.sources.coco.read import read_coco
 from bmix.sources.draw import with_drawn_splits

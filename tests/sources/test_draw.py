@@ -3,7 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bmix.data.manifest import COLUMNS, Manifest, label_matrix
+from bmix.data.label_lists import label_matrix
+from bmix.data.manifest import COLUMNS, Manifest
 from bmix.sources.draw import with_drawn_splits
 from bmix.sources.stratify import stratified_splits
 

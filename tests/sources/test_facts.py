@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from bmix.data.manifest import COLUMNS, Manifest, label_lists
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import COLUMNS, Manifest
 from bmix.figures.class_frequencies import class_frequencies
 from bmix.sources.facts import facts, facts_table
 

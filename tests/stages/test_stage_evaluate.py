@@ -9,7 +9,8 @@ import torch
 
 from bmix.audit.files import write_audit
 from bmix.data import pretrained, pseudo
-from bmix.data.manifest import Manifest, label_lists, write_manifest
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import Manifest, write_manifest
 from bmix.data.noisy import write_labels
 from bmix.evaluation.metrics import average_precision
 from bmix.models.backbones import build_classifier

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bmix.data.manifest import Manifest, label_lists, read_manifest, write_manifest
+from bmix.data.label_lists import label_lists
+from bmix.data.manifest import Manifest, read_manifest, write_manifest
 from bmix.data.noisy import read_labels, write_labels
 from bmix.noise import inject, measured_rates
 from bmix.randomness import numpy_generator

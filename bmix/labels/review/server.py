@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import io
 import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from bmix.labels.review.queue import Question
 from bmix.labels.review.session import Review
 from bmix.support.errors import InputError
 from bmix.support.locks import held
+from bmix.support.sockets import open_socket
 
 HOST = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -129,20 +129,6 @@ def _state(review: Review, questions: list[Question], has_pictures: bool) -> dic
     return {"done": done, "total": total, "questions": shown}
 
 
-def open_socket(port: int) -> socket.socket:
-    """A socket on this machine alone; port 0 takes a free one. InputError if the port is taken."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        # From here on a browser waits to be answered; uvicorn itself listens only some time after the address is told.
-        listening.listen()
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise InputError("--port", f"{port}: {error}", "a free port", "choose another, or 0 for a free one") from error
-    return listening
-
-
 def serve(app: FastAPI, answers: Path, port: int, ready: Callable[[str], None]) -> None:
     """Serve until Ctrl-C. ready: called with the address. InputError if another review writes to the same file."""
     import uvicorn
@@ -151,6 +137,6 @@ def serve(app: FastAPI, answers: Path, port: int, ready: Callable[[str], None]) 
         found = f"process {process} holds a review open on it"
         return InputError(str(answers), found, "one server; several people may use it", "open its page, or end it")
 
-    with held(answers.with_name(f".{answers.name}.lock"), refusal), open_socket(port) as listening:
+    with held(answers.with_name(f".{answers.name}.lock"), refusal), open_socket(HOST, port) as listening:
         ready(f"http://{HOST}:{listening.getsockname()[1]}/")
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
