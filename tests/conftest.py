@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bmix.pipeline.repro import TELEMETRY_OFF
+from bmix.support.locks import held
 from tests.helpers.projects import make_project, run
 
 os.environ.update(TELEMETRY_OFF)
@@ -56,10 +58,20 @@ def _environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny project after its first `python -m bmix repro`; to be copied, not changed."""
-    folder = make_project(tmp_path_factory.mktemp("finished") / "project")
-    ended = run(folder, "-m", "bmix", "repro")
-    assert ended.returncode == 0, ended.stdout
+    """A tiny project after its first `python -m bmix repro`; to be copied, not changed.
+
+    Made by the first of several test processes that needs it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, made = shared / "finished" / "project", shared / "finished" / "made"
+    with held(shared / "finished.lock", lambda process: AssertionError(f"{process} hangs"), 1800):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            ended = run(make_project(folder), "-m", "bmix", "repro")
+            assert ended.returncode == 0, ended.stdout
+            made.touch()
     return folder
 
 

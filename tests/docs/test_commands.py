@@ -14,6 +14,7 @@ import typer
 from bmix.cli.app import app
 from bmix.pipeline.checks import edited_params
 from tests.docs.pages import BLOCKS, Block
+from tests.helpers.projects import copy_project
 from tests.helpers.tiny import REPOSITORY
 
 SHELL = [block for block in BLOCKS if block.language in ("sh", "bash", "console") and not block.not_run]
@@ -102,8 +103,10 @@ def _take_module(file: Path, arguments: list[str]) -> None:
 
 @pytest.mark.pipeline
 @pytest.mark.parametrize("block", PYTHON, ids=str)
-def test_python_runs_after_a_run(block: Block, finished_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(finished_project)
+def test_python_runs_after_a_run(
+    block: Block, finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy_project(finished_project, tmp_path / "project"))
     generator = torch.Generator().manual_seed(0)
     given: dict[str, Any] = {
         "losses": torch.rand(200, 3, generator=generator).square() + 1e-3,
