@@ -108,7 +108,10 @@ class _Sending:
         version = next((each for each in all_versions() if lock_digest(each.folder) == note.lock), None)
         if version is None:
             raise InputError(
-                note.run, "holds the run of another candidate by now", "its outputs", "nothing: its line in the history"
+                note.run,
+                "holds the run of another candidate by now",
+                "the outputs of that night",
+                "there is nothing to mend: history/retraining.csv keeps its line",
             )
         copy = RUNS / f"version-{version.number:04d}"
         if lock_digest(copy) == note.lock:
