@@ -96,7 +96,7 @@ def take_registry(database: Path, folder: Path = IMAGES) -> list[Path]:
         remedy = "make one: python -m flows.retrain --once"
         raise InputError(str(database), "no such file", "a folder with the MLflow record of nights", remedy)
     with _tracking_server(database) as address, _browser() as browser:
-        page = _page(browser, 1280, 520, f"{address}/#/models/{REGISTERED}")
+        page = _page(browser, 1280, 620, f"{address}/#/models/{REGISTERED}")
         page.get_by_text("champion").first.wait_for()
         return [_shot(page, folder / "mlflow-registry.png")]
 

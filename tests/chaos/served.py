@@ -3,7 +3,7 @@
 schedule: all its processes get kill -9 while a night trains; how long until a new start runs the next night.
 pool: two workers, of which the one with the night is killed with all below it; how long until Prefect's server shows
 the night as crashed, and until the other worker runs the next one.
-memory, files: Prefect's server is killed while a night trains, and started again, with its leases in memory or in
+memory, files: Prefect's server is killed while a night is at work, and started again, with its leases in memory or in
 files; what becomes of that night, of those that would overlap with it, and of the next one.
 Prints what happened in lines for docs/retraining.md.
 """
@@ -32,9 +32,10 @@ from tests.helpers.projects import HANG_SECONDS
 
 INTERVAL = 15
 POOL = "nights"
+TRAINING = ("warmup", "train")
 SECONDS_AWAY = 5
 """How long the server stays away before it is started again."""
-SECONDS_OF_TRAINING = 330
+SECONDS_OF_WAITING = 330
 """Prefect renews the lease of a run after 225 seconds: a night must last longer to feel that it is gone."""
 FILES = "prefect.server.concurrency.lease_storage.filesystem"
 
@@ -74,11 +75,12 @@ class Place:
         """What the server shows a night as by now."""
         return str(next(each["state_name"] for each in self.nights() if each["id"] == run["id"]))
 
-    def training(self, below: subprocess.Popen[bytes]) -> bool:
-        """Whether a stage that trains is at work below a process."""
+    def at_stage(self, below: subprocess.Popen[bytes], *stages: str) -> bool:
+        """Whether one of the stages is at work below a process."""
+        names = {f"stages.{stage}" for stage in stages}
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(below.pid).children(recursive=True):
-                if {"stages.warmup", "stages.train"} & set(child.cmdline()):
+                if names & set(child.cmdline()):
                     return True
         return False
 
@@ -105,7 +107,7 @@ def kill_schedule(place: Place) -> None:
     """A schedule is killed while a night trains, and started anew."""
     schedule = ("flows.retrain", "--interval", str(INTERVAL))
     first = place.start(*schedule)
-    wait_for("a night that trains", lambda: place.training(first))
+    wait_for("a night that trains", lambda: place.at_stage(first, *TRAINING))
     killed = place.running()
     assert killed is not None
     kill_tree(first)
@@ -130,8 +132,8 @@ def kill_worker(place: Place) -> None:
     workers = [place.start("prefect", "worker", "start", "--pool", POOL, "--name", name) for name in ("one", "two")]
     place.run("flows.retrain", "--interval", str(INTERVAL), "--work-pool", POOL)
     try:
-        wait_for("a night that trains", lambda: any(place.training(worker) for worker in workers))
-        victim = next(worker for worker in workers if place.training(worker))
+        wait_for("a night that trains", lambda: any(place.at_stage(worker, *TRAINING) for worker in workers))
+        victim = next(worker for worker in workers if place.at_stage(worker, *TRAINING))
         killed = place.running()
         assert killed is not None
         kill_tree(victim)
@@ -152,10 +154,10 @@ def kill_worker(place: Place) -> None:
 
 
 def restart_server(place: Place) -> None:
-    """Prefect's server is killed while a night of a schedule trains, and comes back."""
-    _slow_training(place.folder)
+    """Prefect's server is killed while a night of a schedule is at work, and comes back."""
+    _slow_down(place.folder / "stages/prepare.py")
     schedule = place.start("flows.retrain", "--interval", str(INTERVAL))
-    wait_for("a night that trains", lambda: place.training(schedule))
+    wait_for("a night at work", lambda: place.at_stage(schedule, "prepare"))
     hit = place.running()
     assert hit is not None
     place.server.kill()
@@ -182,12 +184,12 @@ def restart_server(place: Place) -> None:
         schedule.wait(HANG_SECONDS)
 
 
-def _slow_training(folder: Path) -> None:
-    """Have the training wait before it begins, so that a night is long without keeping a core busy."""
-    path, line = folder / "stages/warmup.py", "from __future__ import annotations\n"
-    before, after = path.read_text(encoding="utf-8").split(line)
-    waits = f"import time\n\ntime.sleep({SECONDS_OF_TRAINING})\n"
-    path.write_text(f"{before}{line}{waits}{after}", encoding="utf-8")
+def _slow_down(stage: Path) -> None:
+    """Have a stage wait before it begins, so that a night is long without keeping a core busy."""
+    line = "from __future__ import annotations\n"
+    before, after = stage.read_text(encoding="utf-8").split(line)
+    waits = f"import time\n\ntime.sleep({SECONDS_OF_WAITING})\n"
+    stage.write_text(f"{before}{line}{waits}{after}", encoding="utf-8")
 
 
 TRIALS: dict[str, tuple[Callable[[Place], None], dict[str, str]]] = {
