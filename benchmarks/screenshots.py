@@ -91,7 +91,7 @@ def take_record(database: Path, folder: Path = IMAGES) -> list[Path]:
 
 
 def take_registry(database: Path, folder: Path = IMAGES) -> list[Path]:
-    """Take the page of the registered model with its versions and aliases, and that of the champion with its tags."""
+    """Take the page of the registered model: its versions with their tags and aliases; InputError without a record."""
     if not database.is_file():
         remedy = "make one: python -m flows.retrain --once"
         raise InputError(str(database), "no such file", "a folder with the MLflow record of nights", remedy)
