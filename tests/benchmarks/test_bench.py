@@ -28,6 +28,7 @@ def test_the_last_line_is_a_json_object_with_name_and_ratios(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_stages_are_timed_as_commands(capsys: pytest.CaptureFixture[str]) -> None:
     figures = data_scale.bench(images=60, classes=3)
     lines = capsys.readouterr().out.splitlines()

@@ -95,15 +95,16 @@ def without_outputs(project: Path, folder: Path) -> Path:
     return folder
 
 
-def test_dvc_the_flow_and_the_library_give_the_same_bytes(finished_project: Path, tmp_path: Path) -> None:
-    expected = contents(finished_project, OUTPUTS)
-
+@pytest.mark.exhaustive
+def test_dvc_gives_the_same_bytes_again(finished_project: Path, tmp_path: Path) -> None:
     by_dvc = without_outputs(finished_project, tmp_path / "dvc")
     ended = run(by_dvc, "-m", "dvc", "repro", PATH=ACTIVE)
     assert ended.returncode == 0, ended.stdout
     assert "Running stage 'train'" in ended.stdout
-    assert contents(by_dvc, OUTPUTS) == expected
+    assert contents(by_dvc, OUTPUTS) == contents(finished_project, OUTPUTS)
 
+
+def test_the_library_gives_the_bytes_of_dvc(finished_project: Path, tmp_path: Path) -> None:
     by_library = tmp_path / "library"
     by_library.mkdir()
     ended = run(finished_project, "-c", LIBRARY_CALL, str(by_library))

@@ -57,7 +57,7 @@ def write_features(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "write",
     [
-        write_features,
+        pytest.param(write_features, marks=pytest.mark.exhaustive),
         pytest.param(write_paper_voc, marks=pytest.mark.exhaustive),
         pytest.param(write_paper_coco, marks=pytest.mark.exhaustive),
         pytest.param(write_paper_deepfashion, marks=pytest.mark.exhaustive),
