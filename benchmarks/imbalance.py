@@ -75,11 +75,17 @@ def main() -> None:
         if row.half:
             half = home / "half.npz"
             made_once(half, partial(halve, arguments.half, half))
-            edits += [f"data.path={half}", f"data.root={home}"]
+            edits += [f"data.path={half}", f"data.root={home}", *_with_pool(edits)]
         prepared = home / ("prepared-half" if row.half else "prepared")
         run(root, folder, prepared, [*edits, f"training.seed={seed}", *row.edits, *(tuned.get(name) or [])])
     with pd.option_context("display.width", 200):
         print(table(home, arguments.rows, arguments.noises, arguments.seeds).to_string(index=False))
+
+
+def _with_pool(edits: list[str]) -> list[str]:
+    """The edit that keeps split `unlabelled`, where the edits say which splits are read."""
+    chosen = [edit for edit in edits if edit.startswith("data.splits=")]
+    return [f"{chosen[-1]} unlabelled=unlabelled"] if chosen and chosen[-1] != "data.splits=auto" else []
 
 
 def halve(features: Path, output: Path, seed: int = 0) -> None:

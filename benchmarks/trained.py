@@ -13,6 +13,7 @@ from bmix.data.manifest import Manifest
 from bmix.data.pretrained import OFF, WEIGHTS
 from bmix.params import Params
 from bmix.pretraining.run import build_pretraining, write_pretrained
+from bmix.pseudo.check import check_pseudo
 from bmix.pseudo.judge import judge
 from bmix.support.errors import InputError
 from bmix.support.locks import held
@@ -50,6 +51,7 @@ def trained(
             pseudo_UK=pseudo_UK,
         )
 
+    check_pseudo(params, manifest.splits(), "the prepared data")
     trainer, pseudo_UK = build(None), None
     if params.pseudo.use:
         advance(trainer, params.training.warmup_epochs)

@@ -12,6 +12,7 @@ from benchmarks.imbalance import ROWS, halve
 from benchmarks.trained import pretrained_once, trained
 from bmix.data.manifest import read_manifest
 from bmix.params import load_params
+from bmix.support.errors import InputError
 from bmix.support.files import read_json
 from stages import prepare
 from tests.helpers.features import write_npz
@@ -52,6 +53,8 @@ def test_a_table_is_trained_once(
     monkeypatch.chdir(tmp_path)
     rows = ["half, bce", "half, bce, pseudo-labels"]
     options = ["--half", "mine/all.npz", "--seeds", "0", "--noises", "mislabel 0.4", "--rows", *rows]
+    # Which splits are read is said, as it is for data whose test images are not at hand.
+    options += ["--set", "data.splits=train=train test=val"]
     monkeypatch.setattr("sys.argv", ["imbalance", "results", *options])
     imbalance.main()
     results = [read_json(path) for path in sorted(Path("results").glob("mislabel-0.4/*/0/metrics.json"))]
@@ -63,6 +66,16 @@ def test_a_table_is_trained_once(
     written = {path: path.stat().st_mtime_ns for path in Path("results").rglob("metrics.json")}
     imbalance.main()
     assert {path: path.stat().st_mtime_ns for path in Path("results").rglob("metrics.json")} == written
+
+
+def test_a_run_with_a_pool_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_npz(tmp_path / "mine/all.npz")
+    write_params(tmp_path, "data.path=mine/all.npz", "pseudo.use=true", *EDITS)
+    monkeypatch.chdir(tmp_path)
+    prepare.main()
+    manifest = read_manifest(Path("data/prepared"))
+    with pytest.raises(InputError, match="unlabelled"):
+        trained(load_params(), manifest, manifest.labels("train"))
 
 
 @pytest.mark.slow
