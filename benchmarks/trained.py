@@ -14,13 +14,13 @@ from bmix.data.pretrained import OFF, WEIGHTS
 from bmix.params import Params
 from bmix.pretraining.run import build_pretraining, write_pretrained
 from bmix.pseudo.check import check_pseudo
-from bmix.pseudo.judge import judge
 from bmix.support.errors import InputError
 from bmix.support.locks import held
 from bmix.training.loop import Trainer
 from bmix.training.run import advance, build_trainer
 from bmix.training.state import load_run, save_run
 from bmix.workspace.locked import digest
+from stages.pseudo import judge
 
 
 class Trained(NamedTuple):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bmix.data.manifest import Manifest
+    from bmix.training.loop import Trainer
 
+SPLIT = "unlabelled"
 PREPARED, PSEUDO, WARMUP = Path("data/prepared"), Path("data/pseudo"), Path("models/warmup")
 
 
@@ -38,7 +40,6 @@ def main() -> None:
 def labelled(params: Params, manifest: Manifest) -> tuple[np.ndarray, dict[str, Any]]:
     """The pseudo-labels, int8 (U, K), and what is known of them; the truth, where the source knows it, only scores."""
     # Where nothing is labelled, nothing of this is imported.
-    from bmix.pseudo.judge import SPLIT, judge
     from bmix.pseudo.labels import precision, pseudo_table
     from bmix.training.ranks import Ranks
     from bmix.training.state import load_run
@@ -58,6 +59,23 @@ def labelled(params: Params, manifest: Manifest) -> tuple[np.ndarray, dict[str, 
         "absent_precision": precision(labels_UK, true_UK, 0),
         "classes": pseudo_table(labels_UK, list(manifest.classes), true_UK),
     }
+
+
+def judge(trainer: Trainer, params: Params, manifest: Manifest) -> np.ndarray:
+    """The pseudo-labels by the network that `trainer` holds, int8 (U, K) of 0, 1 and -1, by the thresholds of params.
+
+    Of single-label data the likeliest class alone. By the averaged weights where training averages them.
+    """
+    from bmix.data.stores import open_store
+    from bmix.pseudo.labels import pseudo_classes, pseudo_labels
+    from bmix.training.passes import PlainViews, confidence
+
+    images = open_store(manifest, SPLIT, params.image_root, params.data.image_size)
+    with trainer.engine.measured():
+        confidence_UK = confidence(trainer.engine, images, PlainViews()).cpu().numpy()
+    if params.single_label:
+        return pseudo_classes(confidence_UK, params.pseudo.present)
+    return pseudo_labels(confidence_UK, params.pseudo.present, params.pseudo.absent)
 
 
 def told(note: dict[str, Any]) -> str:

@@ -49,5 +49,5 @@ def test_a_damaged_array_is_refused(tmp_path: Path, stage: str, damage: str, fou
 
 def test_a_pseudo_label_beyond_the_three_is_refused(tmp_path: Path) -> None:
     write_pseudo(tmp_path, np.full((2, 3), 5), {})
-    with pytest.raises(InputError, match=r"a label 5.*1, 0, and -1 for unknown"):
+    with pytest.raises(InputError, match=r"(?s)a label 5.*1, 0, and -1 for unknown"):
         read_pseudo(tmp_path, 2, 3)
