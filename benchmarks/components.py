@@ -103,11 +103,11 @@ def table(home: Path, rows: list[str], seeds: list[int]) -> pd.DataFrame:
     lines = []
     for row in rows:
         base = ROWS[row][0]
-        line = {"row": row, **{group: _shown(measured[row][group], "") for group in GROUPS}}
+        line = {"row": row, **{group: shown(measured[row][group], "") for group in GROUPS}}
         compared = base in measured
         line["compared to"] = base if compared else "–"
         for group in ("all", "few"):
-            line[f"step, {group}"] = _shown(measured[row][group] - measured[base][group], "+") if compared else "–"
+            line[f"step, {group}"] = shown(measured[row][group] - measured[base][group], "+") if compared else "–"
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -118,9 +118,10 @@ def _percent(home: Path, row: str, seeds: list[int]) -> pd.DataFrame:
     return 100 * pd.DataFrame(maps, index=seeds, dtype=float).reindex(columns=list(GROUPS))
 
 
-def _shown(values: pd.Series, sign: str) -> str:
-    numbers = values.to_numpy(float)
-    if np.isnan(numbers).all():
+def shown(values: pd.Series, sign: str) -> str:
+    """Mean ± standard error of what there is of the seeds; a dash if there is nothing. sign: + to show it always."""
+    numbers = values.dropna().to_numpy(float)
+    if not len(numbers):
         return "–"
     error = f" ± {numbers.std(ddof=1) / np.sqrt(len(numbers)):.1f}" if len(numbers) > 1 else ""
     return f"{numbers.mean():{sign}.1f}{error}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks.components import shown
 from benchmarks.recipes import run
 from benchmarks.trained import made_once
 from bmix.params import read_yaml
@@ -34,19 +35,21 @@ class Row(NamedTuple):
 
 
 BCE, BALANCEMIX = "training.recipe=bce", "training.recipe=balancemix"
-POOL = "pseudo.use=true"
+POOL, PRETRAINED = "pseudo.use=true", "pretrain.method=simsiam"
 ROWS: dict[str, Row] = {
     "bce": Row((BCE,)),
     "balancemix": Row((BALANCEMIX,)),
     "affinity": Row(("model.head=affinity", "training.recipe=max-margin"), "bce"),
     "affinity, balancemix": Row(("model.head=affinity", BALANCEMIX), "balancemix"),
-    "pre-trained, bce": Row((BCE,), "bce"),
-    "pre-trained, balancemix": Row((BALANCEMIX,), "balancemix"),
+    "pre-trained, bce": Row((BCE, PRETRAINED), "bce"),
+    "pre-trained, balancemix": Row((BALANCEMIX, PRETRAINED), "balancemix"),
     "half, bce": Row((BCE,), half=True),
     "half, bce, pseudo-labels": Row((BCE, POOL), "half, bce", half=True),
     "half, balancemix": Row((BALANCEMIX,), half=True),
     "half, balancemix, pseudo-labels": Row((BALANCEMIX, POOL), "half, balancemix", half=True),
 }
+OF_FEATURES = [name for name, row in ROWS.items() if PRETRAINED not in row.edits]
+"""The rows that need no images."""
 NOISES = ("none 0.0", "mislabel 0.4", "single-positive 0.0")
 GROUPS = ("all", "few")
 
@@ -54,7 +57,7 @@ GROUPS = ("all", "few")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.imbalance", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=OF_FEATURES, metavar="ROW")
     parser.add_argument("--noises", nargs="+", default=NOISES, metavar="'KIND RATE'")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--part", default="1/1", metavar="I/N")
@@ -62,6 +65,8 @@ def main() -> None:
     parser.add_argument("--half", type=Path, metavar="FEATURES", help="the .npz of which half.npz is made")
     parser.add_argument("--set", dest="edits", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    if arguments.half is None and any(ROWS[name].half for name in arguments.rows):
+        parser.error("rows with half of the labels need --half FEATURES, the .npz that is to be halved")
     root, home = Path.cwd(), arguments.folder.resolve()
     home.mkdir(parents=True, exist_ok=True)
     tuned = read_yaml(arguments.tuned) if arguments.tuned else {}
@@ -114,9 +119,9 @@ def table(home: Path, rows: list[str], noises: list[str], seeds: list[int]) -> p
         for noise_kind in noises:
             own = _percent(home, noise_kind, name, seeds)
             base = _percent(home, noise_kind, ROWS[name].base, seeds) if ROWS[name].base else None
-            line[noise_kind] = _shown(own["all"], "")
+            line[noise_kind] = shown(own["all"], "")
             for group in GROUPS:
-                line[f"step, {group} ({noise_kind})"] = "–" if base is None else _shown(own[group] - base[group], "+")
+                line[f"step, {group} ({noise_kind})"] = "–" if base is None else shown(own[group] - base[group], "+")
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -125,14 +130,6 @@ def _percent(home: Path, noise_kind: str, name: str, seeds: list[int]) -> pd.Dat
     paths = {seed: _folder(home, noise_kind, name, seed) / "metrics.json" for seed in seeds}
     maps = {seed: read_json(path)["mAP"] for seed, path in paths.items() if path.exists()}
     return 100 * pd.DataFrame(maps, dtype=float).T.reindex(columns=list(GROUPS))
-
-
-def _shown(values: pd.Series, sign: str) -> str:
-    numbers = values.dropna().to_numpy(float)
-    if not len(numbers):
-        return "–"
-    error = f" ± {numbers.std(ddof=1) / np.sqrt(len(numbers)):.1f}" if len(numbers) > 1 else ""
-    return f"{numbers.mean():{sign}.1f}{error}"
 
 
 def _folder(home: Path, noise_kind: str, name: str, seed: int) -> Path:
