@@ -19,6 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SLOW_ROOMS = ("chaos", "docs", "models", "stages", "tracking", "training")
 """Rooms whose tests train, start other programs or damage files by hundreds: all of them are `slow`."""
 
+ROOMS_OF_PREFECT = ("ablation", "flows", "pipeline", "retraining")
+"""Rooms whose tests would see the server that others started."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--exhaustive`: also the tests that repeat for other data what a quicker one shows."""
@@ -28,10 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # Before pytest chooses by markers.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is exhaustive unless it is asked for, mark the slow rooms, and put tests that run Prefect last.
+    """Leave out what is exhaustive unless it is asked for, mark the slow rooms, and put quick tests last.
 
-    Prefect's exit hooks stay in the process, and fail in every process forked later. These tests share one server, and
-    so one of several test processes.
+    Tests that run Prefect share one server, and so one of several test processes. Its exit hooks stay in that process
+    and fail in all that it forks later, so none but quick tests follow, which keep the other processes busy meanwhile.
     """
     if not config.getoption("--exhaustive"):
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
@@ -40,10 +43,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent.name in SLOW_ROOMS:
             item.add_marker(pytest.mark.slow)
-    with_prefect = [item for item in items if "prefect_server" in getattr(item, "fixturenames", ())]
-    for item in with_prefect:
-        item.add_marker(pytest.mark.xdist_group("prefect"))
-    items[:] = [item for item in items if item not in with_prefect] + with_prefect
+        if runs_prefect(item):
+            item.add_marker(pytest.mark.xdist_group("prefect"))
+    items.sort(key=lambda item: 1 if runs_prefect(item) else 2 if is_quick(item) else 0)
+
+
+def runs_prefect(item: pytest.Item) -> bool:
+    return "prefect_server" in getattr(item, "fixturenames", ())
+
+
+def is_quick(item: pytest.Item) -> bool:
+    """Whether the test starts no other program, and asks nothing of Prefect."""
+    slow = any(map(item.get_closest_marker, ("pipeline", "slow", "real_data")))
+    return not slow and item.path.parent.name not in ROOMS_OF_PREFECT
 
 
 @pytest.fixture(autouse=True)

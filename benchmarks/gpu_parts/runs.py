@@ -15,7 +15,8 @@ from bmix.data.augment import build_augment
 from bmix.data.images import ImageStore
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.recipes import RECIPES
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan

@@ -39,7 +39,8 @@ class Plan:
 
     def told(self, jobs: int) -> str:
         """How many cells there are, how many are finished, and how long the others take."""
-        line = f"{len(self.cells)} cells, {len(self.finished)} finished, {len(self.missing)} to run"
+        cells = "1 cell" if len(self.cells) == 1 else f"{len(self.cells)} cells"
+        line = f"{cells}, {len(self.finished)} finished, {len(self.missing)} to run"
         if not self.missing:
             return line
         if self.seconds is None:

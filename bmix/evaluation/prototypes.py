@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import cdist, pdist
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,8 @@ def prototypes_of(network: nn.Module) -> Prototypes | None:
 def class_distances(prototypes: Prototypes) -> np.ndarray:
     """‖w_i - w_j‖² / σ of the nearest prototypes of two classes, float64 (K, K), 0 or more; the diagonal is 0."""
     classes, count, _ = prototypes.places.shape
-    distances = _squared_distances(prototypes.places.reshape(classes * count, -1)) / prototypes.sigma
+    places_PC = prototypes.places.reshape(classes * count, -1)
+    distances = cdist(places_PC, places_PC, "sqeuclidean") / prototypes.sigma
     distances_KK = distances.reshape(classes, count, classes, count).min(axis=(1, 3))
     np.fill_diagonal(distances_KK, 0)
     return distances_KK
@@ -63,10 +65,4 @@ def prototype_table(prototypes: Prototypes, classes: list[str]) -> pd.DataFrame:
 
 
 def _mean_distance(places_MC: np.ndarray) -> float:
-    above = np.triu_indices(len(places_MC), 1)
-    return float(_squared_distances(places_MC)[above].mean()) if len(places_MC) > 1 else float("nan")
-
-
-def _squared_distances(places_PC: np.ndarray) -> np.ndarray:
-    lengths_P = (places_PC**2).sum(axis=1)
-    return np.maximum(lengths_P[:, None] + lengths_P - 2 * places_PC @ places_PC.T, 0)
+    return float(pdist(places_MC, "sqeuclidean").mean()) if len(places_MC) > 1 else float("nan")

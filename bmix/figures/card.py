@@ -12,7 +12,7 @@ from bmix.evaluation.calibration import FittedCalibration
 from bmix.evaluation.origin import Origin
 from bmix.evaluation.results import Evaluation
 from bmix.figures.tables import GROUPS, TEMPLATES, Table, percent, top1_table
-from bmix.models.store import ClassifierSpec
+from bmix.models.spec import ClassifierSpec
 from bmix.support.errors import quoted, shortened
 
 FEW_HELD_OUT = 10

@@ -15,7 +15,8 @@ from bmix.data.images import load_image
 from bmix.models.backbones import build_classifier
 from bmix.models.device import available_device
 from bmix.models.networks import ImageNetwork
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.support.errors import InputError
 
 BATCH = 32

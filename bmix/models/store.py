@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,85 +13,19 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bmix.data.images import image_tensor, load_image
-from bmix.models.backbones import build_classifier, normalisation
+from bmix.models.backbones import build_classifier
 from bmix.models.calibration import Calibration, read_calibration
 from bmix.models.ensemble import Ensemble, Network, build_members
-from bmix.models.heads import HeadSettings
-from bmix.models.registry import BACKBONES, HEADS, MULTI_LABEL, SINGLE_LABEL, SPEC, TASKS, WEIGHTS, is_backbone
+from bmix.models.registry import SPEC, WEIGHTS
+from bmix.models.spec import ClassifierSpec, read_spec
 from bmix.models.weights import load_weights, read_weights
-from bmix.support.errors import InputError, listed
+from bmix.support.errors import InputError
 from bmix.support.files import replaced, write_json
-from bmix.support.readers import Made, read_json_file, shown
 
 Picture = Image.Image | str | Path
 
 BATCH = 64
 """Pictures that a prediction passes through the network at once."""
-
-ADDED = ("hidden", "norm", "dropout", "prototypes", "sigma", "diversity", "members", "task")
-"""Keys of model.json that models written before these settings lack."""
-
-
-@dataclass(frozen=True)
-class ClassifierSpec:
-    """How a trained network is rebuilt and fed; the content of model.json.
-
-    `features`: how many the backbone identity takes, which has no use for the image size, the mean and the deviation;
-    None for the other backbones. `members`: how many networks predict as one. `task`: one of TASKS. The others: see
-    HeadSettings.
-    """
-
-    backbone: str
-    head: str
-    image_size: int
-    classes: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    queries: int = 0
-    features: int | None = None
-    hidden: int = 0
-    norm: str = "batch"
-    dropout: float = 0.0
-    members: int = 1
-    prototypes: int = 5
-    sigma: float = 10.0
-    diversity: float = 1.0
-    task: str = MULTI_LABEL
-
-    @classmethod
-    def of(
-        cls,
-        backbone: str,
-        head: str,
-        image_size: int,
-        classes: Sequence[str],
-        head_settings: HeadSettings | None = None,
-        features: int | None = None,
-        members: int = 1,
-        task: str = MULTI_LABEL,
-    ) -> ClassifierSpec:
-        """The spec of a new model, with its backbone's normalisation."""
-        mean, std = normalisation(backbone)
-        settings = asdict(head_settings or HeadSettings())
-        names = tuple(classes)
-        return cls(
-            backbone, head, image_size, names, mean, std, features=features, members=members, task=task, **settings
-        )
-
-    @property
-    def single_label(self) -> bool:
-        """Whether every image has exactly one class."""
-        return self.task == SINGLE_LABEL
-
-    @property
-    def head_settings(self) -> HeadSettings:
-        """The head's settings."""
-        return HeadSettings.of(self)
-
-    def content(self) -> dict[str, Any]:
-        """The content of model.json; what was added to it since the first models is left out at its default."""
-        added = {field.name: field.default for field in fields(self) if field.name in ADDED}
-        return {name: value for name, value in asdict(self).items() if name not in added or value != added[name]}
 
 
 class Classifier(nn.Module):
@@ -235,7 +167,7 @@ def load_classifier(folder: Path, calibrated: bool = True) -> Classifier:
     calibrated: false leaves the calibration unread. InputError if a file is missing or corrupt, or if they do not fit
     each other.
     """
-    spec = _read_spec(folder / SPEC)
+    spec = read_spec(folder / SPEC)
 
     def build(seed: int, weights: str) -> Network:
         return build_classifier(
@@ -254,55 +186,3 @@ def load_classifier(folder: Path, calibrated: bool = True) -> Classifier:
     load_weights(network, read_weights(weights), str(weights), whole=True)
     calibration = read_calibration(folder, spec.classes, weights) if calibrated else None
     return Classifier(network, spec, calibration).eval()
-
-
-def _read_spec(path: Path) -> ClassifierSpec:
-    made = Made(
-        "the model's description", "give a folder that bmix wrote a model to, such as models/final, or train again"
-    )
-    content = read_json_file(path, made)
-    rules = {
-        "backbone": (
-            f"one of {', '.join(BACKBONES)}, timm/NAME",
-            lambda value: isinstance(value, str) and is_backbone(value),
-        ),
-        "head": (f"one of {', '.join(HEADS)}", lambda value: isinstance(value, str) and value in HEADS),
-        "image_size": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
-        "classes": ("a list of class names, none twice", _is_names),
-        "mean": ("three numbers", _is_triple),
-        "std": ("three numbers above 0", lambda value: _is_triple(value) and min(value) > 0),
-        "queries": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
-        "hidden": ("a whole number of at least 0", lambda value: type(value) is int and value >= 0),
-        "norm": ("batch or none", lambda value: value in ("batch", "none")),
-        "dropout": ("a number from 0 to below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
-        "prototypes": ("a whole number from 1 to 1000", lambda value: type(value) is int and 1 <= value <= 1000),
-        "sigma": ("a number above 0", lambda value: type(value) in (int, float) and 0 < value < math.inf),
-        "diversity": ("a number of at least 0", lambda value: type(value) in (int, float) and 0 <= value < math.inf),
-        "task": (f"one of {', '.join(TASKS)}", lambda value: value in TASKS),
-        "members": ("a whole number from 1 to 100", lambda value: type(value) is int and 1 <= value <= 100),
-        "features": (
-            "a whole number of at least 1 for the backbone identity, null for the others",
-            lambda value: type(value) is int and value >= 1 if content["backbone"] == "identity" else value is None,
-        ),
-    }
-    # Models written before there were other heads and features name neither.
-    later = {"queries": 0, "features": None, **{field.name: field.default for field in fields(ClassifierSpec)[8:]}}
-    content = later | content if isinstance(content, dict) else content
-    if not isinstance(content, dict) or set(content) != set(rules):
-        found = f"keys {listed(sorted(content), 20)}" if isinstance(content, dict) else type(content).__name__
-        made.refuse(path, found, f"the keys {', '.join(rules)}")
-    for key, (expected, fits) in rules.items():
-        if not fits(content[key]):
-            made.refuse(path, f"{key} is {shown(content[key])}", expected)
-    sequences = {key: tuple(content[key]) for key in ("classes", "mean", "std")}
-    return ClassifierSpec(**{**content, **sequences})
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(n, str) for n in value) and 0 < len(value) == len(set(value))
-
-
-def _is_triple(value: Any) -> bool:
-    return (
-        isinstance(value, list) and len(value) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in value)
-    )

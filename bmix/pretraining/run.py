@@ -16,7 +16,8 @@ from bmix.data.manifest import Manifest
 from bmix.data.pretrained import HISTORY, PRETRAINED_COLUMNS, WEIGHTS, write_note
 from bmix.models.backbones import build_classifier
 from bmix.models.networks import ImageNetwork
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.pretraining.base import LabelFree
 from bmix.pretraining.rotation import TURNS, Rotation
 from bmix.pretraining.simsiam import SimSiam, SimSiamNetwork

@@ -23,7 +23,8 @@ from bmix.models.ensemble import Ensemble, Network, build_members
 from bmix.models.heads import HeadSettings, Standardise
 from bmix.models.pretrained import load_backbone
 from bmix.models.registry import check_fit
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.recipes import RECIPES, check_task, own_settings, unknown_truth
 from bmix.recipes.shared.base import Recipe
 from bmix.support.errors import InputError

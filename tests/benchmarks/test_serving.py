@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import serving
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ from bmix.figures.plots import Drawings
 from bmix.figures.report import render_report
 from bmix.models.backbones import build_classifier
 from bmix.models.calibration import weights_digest
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 from bmix.models.weights import load_weights, read_weights
 from bmix.noise.matrix import read_matrix
 from bmix.params import load_params

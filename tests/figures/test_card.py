@@ -6,7 +6,7 @@ import pytest
 
 from bmix.evaluation.origin import Origin
 from bmix.figures.card import markdown, render_card
-from bmix.models.store import ClassifierSpec
+from bmix.models.spec import ClassifierSpec
 from bmix.noise import measured_rates
 from tests.helpers.evaluation_example import Example, make_example
 

@@ -14,7 +14,8 @@ from bmix.data.groups import group_cuts
 from bmix.data.manifest import read_manifest, write_manifest
 from bmix.evaluation.metrics import average_precision, mean_average_precision
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.pipeline.projects import Project
 from bmix.pipeline.repro import reproduce
 from bmix.retraining.findings import Finding

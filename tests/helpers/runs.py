@@ -13,7 +13,8 @@ from bmix.data.images import ImageStore
 from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
 from bmix.models.ensemble import Network, build_members
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.recipes import RECIPES
 from bmix.training.loop import Trainer
 from bmix.training.plan import Plan

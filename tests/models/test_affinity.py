@@ -13,7 +13,8 @@ from torch import Tensor
 from bmix.models.affinity import Affinity, diversity
 from bmix.models.backbones import build_classifier
 from bmix.models.heads import AffinityHead, HeadSettings
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 
 
 def slow_affinity(features_BC: Tensor, prototypes_KMC: Tensor, sigma: float) -> list[list[float]]:

@@ -10,7 +10,8 @@ import torch
 from bmix import load_model
 from bmix.models.backbones import build_classifier
 from bmix.models.calibration import CALIBRATION, weights_digest
-from bmix.models.store import WEIGHTS, Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import WEIGHTS, Classifier, save_classifier
 from bmix.support.errors import InputError
 from bmix.support.files import write_json
 

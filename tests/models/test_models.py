@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from bmix import load_model
 from bmix.models.backbones import build_classifier, normalisation
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 from bmix.support.errors import InputError
 from bmix.torchvision_import import models, transforms
 

@@ -15,7 +15,8 @@ from bmix.data.images import image_tensor
 from bmix.models.backbones import build_classifier, normalisation
 from bmix.models.efficientnet_names import from_efficientnet_pytorch
 from bmix.models.heads import HeadSettings
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 from bmix.models.timm_models import PlacesFirst
 from bmix.support.errors import InputError
 from tests.models.test_models import states_equal

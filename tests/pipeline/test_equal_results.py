@@ -112,6 +112,7 @@ def test_the_library_gives_the_bytes_of_dvc(finished_project: Path, tmp_path: Pa
     assert contents(by_library, TRAINED) == contents(finished_project, TRAINED)
 
 
+@pytest.mark.exhaustive
 def test_the_flow_gives_the_bytes_of_dvc(
     finished_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
 ) -> None:

@@ -9,7 +9,8 @@ import yaml
 
 from bmix.ablation.compare import plan_runs
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.params import Params, load_params
 from bmix.pipeline.checks import check_inputs, edited_params
 from bmix.pipeline.projects import open_copy, open_project

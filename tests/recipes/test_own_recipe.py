@@ -20,19 +20,24 @@ def block(language: str) -> str:
 
 
 @pytest.mark.pipeline
-def test_a_file_and_a_line_give_a_row_in_the_table(finished_project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipes", [["my-focal"], pytest.param(["mixup", "my-focal"], marks=pytest.mark.exhaustive)], ids=" ".join
+)
+def test_a_file_and_a_line_give_a_column_in_the_table(
+    recipes: list[str], finished_project: Path, tmp_path: Path
+) -> None:
     project = copy_project(finished_project, tmp_path / "project")
     (project / "bmix/recipes/my_focal.py").write_text(block("python"), encoding="utf-8")
     params = (project / "params.yaml").read_text(encoding="utf-8")
     with_line = params.replace("recipes:\n", f"recipes:\n{block('yaml')}")
     (project / "params.yaml").write_text(with_line, encoding="utf-8")
-    command = block("sh").splitlines()[0]
-    assert command == "bmix compare --recipes mixup my-focal"
-    ended = run(project, "-m", *command.split())
+    documented = block("sh").splitlines()[0]
+    assert documented == "bmix compare --recipes mixup my-focal"
+    ended = run(project, "-m", *documented.split()[:3], *recipes)
     assert ended.returncode == 0, ended.stdout
     (title,) = re.findall(r"^%.*$", ended.stdout, flags=re.MULTILINE)
-    assert title.split() == ["%", "mixup", "my-focal"]
+    assert title.split() == ["%", *recipes]
     (row,) = re.findall(r"^mAP all .*$", ended.stdout, flags=re.MULTILINE)
-    mixup, my_focal = (float(value) for value in row.split()[2:])
+    *others, my_focal = (float(value) for value in row.split()[2:])
     assert 0 < my_focal < 100
-    assert mixup != my_focal
+    assert my_focal not in others

@@ -17,7 +17,8 @@ from bmix.models.backbones import build_classifier
 from bmix.models.calibration import Calibration
 from bmix.models.ensemble import build_members
 from bmix.models.heads import HeadSettings
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.serving import export as subject
 from bmix.serving.export import FORMATS, description, export
 

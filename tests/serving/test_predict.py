@@ -14,7 +14,8 @@ import torch
 
 from bmix import load_model
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.serving.pictures import find_pictures
 from bmix.serving.predict import Predictions, predict_pictures
 from bmix.serving.tables import objects, table, text

@@ -15,7 +15,8 @@ from bmix.data.noisy import write_labels
 from bmix.evaluation.metrics import average_precision
 from bmix.models.backbones import build_classifier
 from bmix.models.calibration import weights_digest
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 from bmix.noise import measured_rates
 from bmix.sources.facts import facts
 from bmix.support.errors import InputError

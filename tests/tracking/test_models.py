@@ -13,7 +13,8 @@ import pytest
 
 from bmix import load_model
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.tracking.packaged import package, requirements
 from stages import publish
 from tests.helpers.mlflow_runs import all_runs, client, parents

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bmix.models.backbones import build_classifier
-from bmix.models.store import Classifier, ClassifierSpec, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, save_classifier
 from bmix.training.checkpoint import Checkpoints
 from bmix.training.finished import drop_finished
 from bmix.training.identity import RunIdentity

@@ -18,7 +18,8 @@ from bmix.method.settings import MethodSettings
 from bmix.models.backbones import build_classifier
 from bmix.models.ensemble import Network, build_members
 from bmix.models.heads import HeadSettings
-from bmix.models.store import Classifier, ClassifierSpec
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier
 from bmix.recipes import RECIPES
 from bmix.training.engine import Engine
 from bmix.training.epoch_tables import EpochTotals

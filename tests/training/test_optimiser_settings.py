@@ -14,7 +14,8 @@ from bmix.data.augment import build_augment
 from bmix.data.images import ImageStore
 from bmix.models.backbones import build_classifier
 from bmix.models.heads import HeadSettings, KeyedDropout
-from bmix.models.store import Classifier, ClassifierSpec, load_classifier, save_classifier
+from bmix.models.spec import ClassifierSpec
+from bmix.models.store import Classifier, load_classifier, save_classifier
 from bmix.randomness import keys, uniforms
 from bmix.recipes import RECIPES
 from bmix.training.average import WeightAverage

@@ -225,13 +225,18 @@ in_proc = pytest.mark.skipif(sys.platform != "linux", reason="finds the processe
 
 @pytest.mark.pipeline
 @pytest.mark.xdist_group("two processes")
+@pytest.mark.parametrize(
+    "kills",
+    [[("rank 1", 3)], pytest.param([("torchrun", 3), ("rank 1", 6)], marks=pytest.mark.exhaustive)],
+    ids=["rank", "torchrun, rank"],
+)
 @in_proc
 def test_a_killed_rank_or_torchrun_ends_the_job_and_the_next_start_goes_on_to_the_same_bytes(
-    two_processes: Path, tmp_path: Path
+    kills: list[tuple[str, int]], two_processes: Path, tmp_path: Path
 ) -> None:
     project = copy_project(two_processes, tmp_path / "project")
     remove(project, TRAINED)
-    for killed, epoch in (("rank 1", 3), ("torchrun", 6)):
+    for killed, epoch in kills:
         log = tmp_path / "log"
         job = start(project, log, "-m", "stages.train")
         wait_for_epoch(project, epoch, job)
