@@ -19,6 +19,7 @@ from bmix.pipeline.projects import Project
 from bmix.randomness import numpy_generator
 from bmix.support.errors import InputError
 from bmix.support.files import replaced
+from bmix.workspace.locked import file_digest
 from bmix.workspace.project import project_root
 
 SAMPLE = 500
@@ -84,9 +85,16 @@ def audit_features(project: Path, params: Params, manifest: Manifest, rows_N: np
         audit, cache = params.audit, project_root() / ".bmix" / "embeddings"
         chosen = replace(manifest, frame=manifest.frame.iloc[rows_N])
         values_ND = frozen_features(chosen, root, audit.backbone, audit.weights, audit.image_size, cache)
-        return Features(values_ND.astype(np.float32), f"{audit.backbone}, {audit.weights}, {audit.image_size} pixels")
+        origin = f"{audit.backbone}, {_identified(audit.weights)}, {audit.image_size} pixels"
+        return Features(values_ND.astype(np.float32), origin)
     except InputError as error:
         return " ".join(f"{error.where}: {error.found}".split())
+
+
+def _identified(weights: str) -> str:
+    """`weights`, with the digest of its content where it is a file: another one may take its place."""
+    path = Path(weights)
+    return f"{weights} ({file_digest(path)})" if path.is_file() else weights
 
 
 def keep_sample(project: Project, manifest: Manifest, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bmix.params import load_params
 from bmix.retraining.data_gate import judge_drift
 from bmix.retraining.drift import SAMPLE, Drift, Features, audit_features, drawn_rows, two_sample_test
-from tests.helpers.tiny import REPOSITORY
+from tests.helpers.tiny import REPOSITORY, write_params, write_table
 
 LIMITS = load_params(REPOSITORY / "params.yaml").retrain
 
@@ -109,3 +109,33 @@ def test_a_network_trained_anew_has_no_features_to_compare(tmp_path: Path, monke
     told = audit_features(tmp_path, network, manifest, np.arange(1))
     assert isinstance(told, str)
     assert "trained anew" in told
+
+
+def test_other_weights_at_the_same_path_are_of_another_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from bmix.data.manifest import read_manifest
+    from bmix.models.backbones import build_classifier
+    from stages import prepare
+
+    monkeypatch.chdir(tmp_path)
+    write_table(Path("mine"), images=24)
+    write_params(
+        tmp_path, "data.source=table", "data.path=mine/labels.csv", "data.root=mine/images", "data.overlap=warn",
+        "audit.features=backbone", "audit.backbone=small", "audit.weights=small.safetensors", "audit.image_size=16",
+    )  # fmt: skip
+    prepare.main()
+    network, manifest = build_classifier("small", "linear", 1, "none", seed=0), read_manifest(Path("data/prepared"))
+
+    def origin() -> str:
+        save_file(network.state_dict(), "small.safetensors")
+        found = audit_features(tmp_path, load_params(), manifest, np.arange(3))
+        assert isinstance(found, Features)
+        return found.origin
+
+    first = origin()
+    assert first == origin()
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.1)
+    assert first != origin()
