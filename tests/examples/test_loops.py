@@ -14,6 +14,7 @@ from tests.helpers.tiny import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 NEEDS = {"plain_pytorch": "torch", "with_timm": "timm", "with_lightning": "pytorch_lightning"}
+REPEATED = pytest.param("with_lightning", marks=pytest.mark.exhaustive)
 
 
 def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(NEEDS))
+@pytest.mark.parametrize("name", ["plain_pytorch", "with_timm", REPEATED])
 def test_an_example_trains_and_finds_wrong_labels(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
