@@ -49,7 +49,7 @@ def test_states_tell_cached_restored_and_ran(project: Path) -> None:
     assert artifact is not None
     assert '"measure": "mAP all"' in artifact.data
     before = (project / "params.yaml").read_bytes()
-    state = pipeline(["evaluate.many=31"], return_state=True)
+    state = pipeline(["evaluate.curve_points=50"], return_state=True)
     assert task_states(state) == dict.fromkeys(CACHED, "Restored") | {"evaluate": "Ran", "publish": "Ran"}
     assert (project / "params.yaml").read_bytes() == before
 
