@@ -14,7 +14,8 @@ from tests.helpers.tiny import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 NEEDS = {"plain_pytorch": "torch", "with_timm": "timm", "with_lightning": "pytorch_lightning"}
-REPEATED = pytest.param("with_lightning", marks=pytest.mark.exhaustive)
+REPEATED = "with_lightning"
+"""The same calls as plain_pytorch makes, in another loop: left to `--exhaustive`."""
 
 
 def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -29,7 +30,9 @@ def run_example(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain_pytorch", "with_timm", REPEATED])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] if name == REPEATED else []) for name in NEEDS]
+)
 def test_an_example_trains_and_finds_wrong_labels(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
