@@ -1,9 +1,10 @@
 """What pre-training and pseudo-labels are worth on long-tailed CIFAR-10: top-1 errors over seeds, beside the papers'.
 
-`python -m benchmarks.long_tail_runs PICTURES TABLES RESULTS.jsonl` trains on each table of `benchmarks.long_tail` with
-cross-entropy, alone, from a backbone that predicted rotations, and with the pool's pseudo-labels, and prints the mean
-and the standard error of the error on test. Each finished run is a line of RESULTS and is not repeated. The small
-network and few epochs stand in for ResNet-32 and 200: signs can be compared with the paper's, errors cannot.
+`python -m benchmarks.long_tail_runs PICTURES TABLES RESULTS.jsonl` trains on each table of `benchmarks.long_tail`, by
+the preset `cifar`, with cross-entropy, alone, from a backbone that predicted rotations, and with the pool's
+pseudo-labels, and prints the mean and the standard error of the error on test. Each finished run is a line of RESULTS
+and is not repeated. One process and no pipeline: for trying settings before the tables ssp-cifar and pseudo-cifar. The
+small network and few epochs stand in for ResNet-32 and 200: signs can be compared with the paper's, errors cannot.
 """
 
 from __future__ import annotations
@@ -22,26 +23,14 @@ from bmix.data.pretrained import OFF
 from bmix.data.stores import open_store
 from bmix.evaluation.top1 import top1
 from bmix.params import Params, apply_edits, parse_params, read_yaml
+from bmix.pipeline.presets import expand_presets
 from bmix.pseudo.labels import precision
 from bmix.sources.examine import examine
 from bmix.support import console
 from bmix.training.loop import Trainer
 from bmix.training.passes import PlainViews, confidence
 
-SETTINGS = [
-    "data.source=table",
-    "data.image_size=32",
-    "data.overlap=warn",
-    "noise.kind=none",
-    "model.task=single-label",
-    "training.recipe=bce",
-    "training.epochs=20",
-    "training.warmup_epochs=10",
-    "training.threads=1",
-    "pretrain.method=rotation",
-    "pretrain.epochs=15",
-    "pseudo.use=true",
-]
+SETTINGS = ["cifar", "pretrain.method=rotation", "pseudo.use=true"]
 METHODS = ("cross-entropy", "from rotation", "with pseudo-labels")
 PUBLISHED = {("from rotation", "10"): 12.28, ("from rotation", "100"): 26.50}
 """Yang and Xu (NeurIPS 2020), top-1 error of cross-entropy from rotation pre-training, ResNet-32, 200 epochs."""
@@ -69,7 +58,7 @@ def main() -> None:
             places = [f"data.path={arguments.tables / f'{ratio}.csv'}", f"data.root={arguments.pictures}"]
             seeds = [f"training.seed={seed}", f"pretrain.seed={seed}"]
             edits = [*SETTINGS, *places, *seeds, *arguments.edits]
-            params = parse_params(apply_edits(read_yaml(Path("params.yaml")), edits))
+            params = parse_params(apply_edits(read_yaml(Path("params.yaml")), expand_presets(edits)))
             if ratio not in read:
                 read[ratio] = examine(params.data)[0]
             for name in missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from benchmarks import long_tail, long_tail_runs
 from bmix.support.errors import InputError
+from tests.helpers.projects import REPOSITORY
 from tests.helpers.tiny import write_params
 
 NAMES = ("cat", "dog", "ship")
@@ -71,6 +73,7 @@ def test_runs_are_kept_and_end_in_a_table(
     make(tmp_path, monkeypatch, "--most", "12", "--pool", "1", "--val", "4", "--test", "6")
     monkeypatch.chdir(tmp_path)
     write_params(Path())
+    shutil.copytree(REPOSITORY / "params", "params")
     results = tmp_path / "results.jsonl"
     arguments = [
         "runs",
