@@ -7,10 +7,12 @@ every run evaluate anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bmix.ablation.measures import MEASURES
 from bmix.ablation.published import DATA_NAMES, data_shown, published
@@ -21,6 +23,7 @@ from bmix.figures.style import BLUE, GREY, GROUP_COLOURS, INK, figure, short
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _COLOURS = {"all": INK, "error": INK, "macro-F1": BLUE, **GROUP_COLOURS}
 _MARKS = {"all": "o", "error": "o", "macro-F1": "s", "many": "s", "medium": "^", "few": "v"}
@@ -39,29 +42,62 @@ def picture(path: Path, width: float, height: float, names: list[str]) -> Iterat
 
 
 def draw_table(results: Results, path: Path) -> None:
-    """Every mean with its standard error, rows from top to bottom; hollow diamonds: what the paper publishes."""
+    """Every mean with its standard error, rows from top to bottom; hollow diamonds: what the paper publishes.
+
+    Groups that are measured differently, an error and F1, have panels of their own.
+    """
     grid = results.grid
-    rows, columns = [row.name for row in grid.rows], results.columns
-    data = data_shown(grid, results.cells[0].params.data.source)
+    rows, columns, blocks = [row.name for row in grid.rows], results.columns, _by_axis(grid.groups)
     wide = len(columns) if len(columns) <= 5 else 4
     deep = math.ceil(len(columns) / wide)
-    height = (0.34 * len(rows) + 0.9) * deep + 0.9
+    height = (0.34 * len(rows) + 0.9) * deep * len(blocks) + 0.9
     with picture(path, 2.2 + 2.5 * wide, height, [*rows, *columns]) as drawn:
-        panels = drawn.subplots(deep, wide, squeeze=False, sharey=True).flatten()
-        for axes, column in zip(panels, columns, strict=False):
-            _draw_panel(axes, results, column, data)
-        for axes in panels[len(columns) :]:
-            axes.set_visible(False)
-        panels[0].set_yticks(range(len(rows)), [short(name, _LONGEST) for name in rows])
-        panels[0].set_ylim(len(rows) - 0.5, -0.5)
-        for axes in panels[: len(columns)][-wide:]:
-            axes.set_xlabel(f"{MEASURES[grid.groups[0]].axis}, %")
+        panels = drawn.subplots(deep * len(blocks), wide, squeeze=False, sharey=True)
+        panels[0, 0].set_yticks(range(len(rows)), [short(name, _LONGEST) for name in rows])
+        panels[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+        legend = []
+        for groups, block in zip(blocks, np.split(panels, len(blocks)), strict=True):
+            legend += _draw_block(block.flatten(), results, groups)
+            for axes in block.flatten()[: len(columns)][-wide:]:
+                axes.set_xlabel(f"{MEASURES[groups[0]].axis}, %")
         drawn.suptitle(short(grid.title, 80), x=0.01, ha="left", fontsize=11, fontweight="bold")
-        _legend(drawn, results, data)
+        drawn.legend(handles=legend, loc="outside lower left", ncols=3, fontsize=9)
 
 
-def _draw_panel(axes: Axes, results: Results, column: str, data: str | None) -> None:
-    groups = results.grid.groups
+def _by_axis(groups: Sequence[str]) -> list[list[str]]:
+    """The groups in their order, those together that share an axis."""
+    blocks: dict[str, list[str]] = {}
+    for group in groups:
+        blocks.setdefault(MEASURES[group].axis, []).append(group)
+    return list(blocks.values())
+
+
+def _draw_block(panels: np.ndarray, results: Results, groups: list[str]) -> list[Line2D]:
+    """Fill a panel per column, hide those left over; what the legend needs to say of them."""
+    from matplotlib.lines import Line2D
+
+    data = data_shown(results.grid, results.cells[0].params.data.source)
+    columns = results.columns
+    papers = [_draw_panel(axes, results, name, groups, data) for axes, name in zip(panels, columns, strict=False)]
+    for axes in panels[len(columns) :]:
+        axes.set_visible(False)
+    handles = [
+        Line2D([], [], linestyle="none", marker=_MARKS[group], color=_COLOURS[group], markersize=5, label=_label(group))
+        for group in groups
+    ]
+    if data and any(papers):
+        label = f"paper, {_label(groups[0])}, {DATA_NAMES.get(data, data)}"
+        looks: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "markeredgecolor": GREY, "markersize": 5}
+        handles.append(Line2D([], [], linestyle="none", label=label, **looks))
+    if len(results.grid.rows) > 1:
+        label = f"first row, {_label(groups[0])}"
+        handles.append(Line2D([], [], color=_COLOURS[groups[0]], linewidth=0.8, linestyle=(0, (4, 3)), label=label))
+    return handles
+
+
+def _draw_panel(axes: Axes, results: Results, column: str, groups: list[str], data: str | None) -> bool:
+    """One column; whether a published figure stands in it."""
+    found = False
     for number, group in enumerate(groups):
         shift = 0.16 * (number - (len(groups) - 1) / 2)
         for y, row in enumerate(results.grid.rows):
@@ -74,29 +110,13 @@ def _draw_panel(axes: Axes, results: Results, column: str, data: str | None) -> 
             paper = published(results.grid, data, row.name, column, group) if data else None
             if paper is not None and group == groups[0]:
                 axes.plot(paper, y + shift, "D", markersize=5, markerfacecolor="none", markeredgecolor=GREY)
+                found = True
     first = results.mean(results.first_row(column), column, groups[0])
     if first is not None and len(results.grid.rows) > 1:
         axes.axvline(first.mean, color=_COLOURS[groups[0]], linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     axes.set_title(short(column, 24), fontsize=10)
     axes.margins(x=0.12)
-
-
-def _legend(drawn: Figure, results: Results, data: str | None) -> None:
-    from matplotlib.lines import Line2D
-
-    groups = results.grid.groups
-
-    def mark(**looks: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", **looks)
-
-    handles = [mark(marker=_MARKS[group], color=_COLOURS[group], markersize=5, label=_label(group)) for group in groups]
-    if data:
-        label = f"paper, {_label(groups[0])}, {DATA_NAMES.get(data, data)}"
-        handles.append(mark(marker="D", markerfacecolor="none", markeredgecolor=GREY, markersize=5, label=label))
-    if len(results.grid.rows) > 1:
-        label = f"first row, {_label(groups[0])}"
-        handles.append(Line2D([], [], color=_COLOURS[groups[0]], linewidth=0.8, linestyle=(0, (4, 3)), label=label))
-    drawn.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
+    return found
 
 
 def _label(group: str) -> str:

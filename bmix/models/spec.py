@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from bmix.models.registry import BACKBONES, HEADS, MULTI_LABEL, SINGLE_LABEL, TA
 from bmix.support.errors import listed
 from bmix.support.readers import Made, read_json_file, shown
 
-ADDED = ("hidden", "norm", "dropout", "prototypes", "sigma", "diversity", "members", "task")
-"""Keys of model.json that models written before these settings lack."""
+ALWAYS_WRITTEN = ("queries", "features")
+"""Keys that model.json has also at their default; those of the other settings that have one are then left out."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class ClassifierSpec:
         return HeadSettings.of(self)
 
     def content(self) -> dict[str, Any]:
-        """The content of model.json; what was added to it since the first models is left out at its default."""
-        added = {field.name: field.default for field in fields(self) if field.name in ADDED}
-        return {name: value for name, value in asdict(self).items() if name not in added or value != added[name]}
+        """The content of model.json; settings at their default are left out, but for ALWAYS_WRITTEN."""
+        defaults = {field.name: field.default for field in fields(self) if field.name not in ALWAYS_WRITTEN}
+        return {name: value for name, value in asdict(self).items() if value != defaults.get(name, MISSING)}
 
 
 def read_spec(path: Path) -> ClassifierSpec:
@@ -110,8 +110,8 @@ def read_spec(path: Path) -> ClassifierSpec:
             lambda value: type(value) is int and value >= 1 if content["backbone"] == "identity" else value is None,
         ),
     }
-    # Models written before there were other heads and features name neither.
-    later = {"queries": 0, "features": None, **{field.name: field.default for field in fields(ClassifierSpec)[8:]}}
+    # Models written before these settings lack them.
+    later = {field.name: field.default for field in fields(ClassifierSpec) if field.default is not MISSING}
     content = later | content if isinstance(content, dict) else content
     if not isinstance(content, dict) or set(content) != set(rules):
         found = f"keys {listed(sorted(content), 20)}" if isinstance(content, dict) else type(content).__name__

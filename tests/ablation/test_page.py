@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from bmix.ablation.cells import Cell, cells_of
 from bmix.ablation.figure import draw_ranks, draw_table
@@ -158,4 +161,36 @@ def test_a_table_of_error_rates_tells_two_decimals_and_who_published_what(tmp_pa
     published = table.set_index(["row", "setting", "group"])["paper"].dropna()
     assert len(published) == 9
     assert published[("affinity, m = 1", "20 each", "macro-F1")] == 98.36
-    draw_table(results, tmp_path / "table.png")
+
+
+def test_errors_and_f1_are_drawn_on_axes_of_their_own_with_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = cells_of(paper_table("affinity-imbalance"), [0, 1])
+    measures = {cell.title: {"top-1 error": 0.02, "macro-F1": 0.98} for cell in cells}
+    drawn = Figure()
+
+    @contextmanager
+    def kept(*_: object) -> Iterator[Figure]:
+        yield drawn
+
+    monkeypatch.setattr("bmix.ablation.figure.picture", kept)
+    draw_table(Results(paper_table("affinity-imbalance"), cells, measures), tmp_path / "table.png")
+    shown = [axes for axes in drawn.axes if axes.get_visible()]
+    columns = ["100 %", "10 %", "2.5 %", "50 each", "20 each", "10 each"]
+    assert [axes.get_title() for axes in shown] == columns * 2
+    labels = [axes.get_xlabel() for axes in shown if axes.get_xlabel()]
+    assert labels == ["top-1 error, %"] * 4 + ["macro-F1, %"] * 4
+    for axes in shown:
+        published = [line for line in axes.lines if line.get_marker() == "D"]
+        is_f1 = axes in shown[len(columns) :]
+        assert axes.get_xlim()[0] > 90 if is_f1 else axes.get_xlim()[1] < 10
+        assert len(published) == (3 if is_f1 and "each" in axes.get_title() else 0)
+    told = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert told == [
+        "top-1 error",
+        "first row, top-1 error",
+        "macro-F1",
+        "paper, macro-F1, MNIST",
+        "first row, macro-F1",
+    ]
