@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro compare check runs test test-fast test-all clean-runs
+.PHONY: help install repro compare check runs test mypy pytest test-fast test-all clean-runs
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,10 +31,18 @@ check: $(INSTALLED) ## check params.yaml and the data, run nothing
 runs: $(INSTALLED) ## list the runs with edited params or a name, and their results
 	@$(BIN)/bmix runs
 
+# The tests start hundreds of programs: what one has compiled, the next reads, whatever the environment says.
+test test-fast test-all pytest: export PYTHONDONTWRITEBYTECODE =
+
 test: $(INSTALLED) ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	@$(MAKE) --no-print-directory --jobs 2 mypy pytest
+
+mypy: $(INSTALLED)
 	$(BIN)/mypy
+
+pytest: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-fast: $(INSTALLED) ## the tests that are quick: no pipeline, no training, no other programs
