@@ -37,7 +37,7 @@ test test-fast test-all pytest: export PYTHONDONTWRITEBYTECODE =
 test: $(INSTALLED) ## lint, types, tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	@$(MAKE) --no-print-directory --jobs 2 mypy pytest
+	@$(MAKE) --no-print-directory --jobs 2 mypy pytest || { echo "error: types or tests failed, see above" >&2; exit 1; }
 
 mypy: $(INSTALLED)
 	$(BIN)/mypy

@@ -1,10 +1,11 @@
 """What pre-training and pseudo-labels are worth on long-tailed CIFAR-10: top-1 errors over seeds, beside the papers'.
 
 `python -m benchmarks.long_tail_runs PICTURES TABLES RESULTS.jsonl` trains on each table of `benchmarks.long_tail`, by
-the preset `cifar`, with cross-entropy, alone, from a backbone that predicted rotations, and with the pool's
-pseudo-labels, and prints the mean and the standard error of the error on test. Each finished run is a line of RESULTS
-and is not repeated. One process and no pipeline: for trying settings before the tables ssp-cifar and pseudo-cifar. The
-small network and few epochs stand in for ResNet-32 and 200: signs can be compared with the paper's, errors cannot.
+the preset `cifar`, three ways: cross-entropy alone, from a backbone that predicted rotations, and with the pool's
+pseudo-labels; it prints the mean and the standard error of the error on test. Each finished run is a line of RESULTS
+and is not repeated with the same `--set`. One process and no pipeline: for trying settings before the tables ssp-cifar
+and pseudo-cifar. The small network and few epochs stand in for ResNet-32 and 200: signs can be compared with the
+paper's, errors cannot.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def main() -> None:
     read: dict[str, Manifest] = {}
     for seed in arguments.seeds:
         for ratio in arguments.ratio:
-            missing = [name for name in arguments.methods if not any(_is(line, name, ratio, seed) for line in done)]
+            run = {"ratio": ratio, "seed": seed, "edits": arguments.edits}
+            finished = {line["method"] for line in done if all(line.get(key) == run[key] for key in run)}
+            missing = [name for name in arguments.methods if name not in finished]
             if not missing:
                 continue
             places = [f"data.path={arguments.tables / f'{ratio}.csv'}", f"data.root={arguments.pictures}"]
@@ -63,12 +66,12 @@ def main() -> None:
                 read[ratio] = examine(params.data)[0]
             for name in missing:
                 started = time.perf_counter()
-                line = {"ratio": ratio, "seed": seed, "method": name, **run_one(params, read[ratio], name)}
+                line = {**run, "method": name, **run_one(params, read[ratio], name)}
                 done.append(line | {"seconds": round(time.perf_counter() - started, 1)})
                 with arguments.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(done[-1]) + "\n")
                 print(json.dumps(done[-1]), flush=True)
-    print("\n".join(table(done, arguments.ratio)))
+    print("\n".join(table([line for line in done if line.get("edits") == arguments.edits], arguments.ratio)))
 
 
 def run_one(params: Params, manifest: Manifest, method: str) -> Line:
@@ -109,10 +112,6 @@ def table(lines: list[Line], ratios: list[str]) -> list[str]:
 def read_lines(path: Path) -> list[Line]:
     """The runs that are finished."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def _is(line: Line, method: str, ratio: str, seed: int) -> bool:
-    return bool((line["method"], line["ratio"], line["seed"]) == (method, ratio, seed))
 
 
 def _by_seed(lines: list[Line], method: str, ratio: str) -> dict[int, float]:

@@ -42,7 +42,7 @@ def picture(path: Path, width: float, height: float, names: list[str]) -> Iterat
 
 
 def draw_table(results: Results, path: Path) -> None:
-    """Every mean with its standard error, rows from top to bottom; hollow diamonds: what the paper publishes.
+    """Every mean with its standard error, rows from top to bottom; hollow diamonds: what was published.
 
     Groups that are measured differently, an error and F1, have panels of their own.
     """
@@ -86,7 +86,7 @@ def _draw_block(panels: np.ndarray, results: Results, groups: list[str]) -> list
         for group in groups
     ]
     if data and any(papers):
-        label = f"paper, {_label(groups[0])}, {DATA_NAMES.get(data, data)}"
+        label = f"published, {_label(groups[0])}, {DATA_NAMES.get(data, data)}"
         looks: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "markeredgecolor": GREY, "markersize": 5}
         handles.append(Line2D([], [], linestyle="none", label=label, **looks))
     if len(results.grid.rows) > 1:

@@ -15,7 +15,7 @@ from bmix.support.errors import listed
 from bmix.support.readers import Made, read_json_file, shown
 
 ALWAYS_WRITTEN = ("queries", "features")
-"""Keys that model.json has also at their default; those of the other settings that have one are then left out."""
+"""Keys written even at their default; every other setting is left out at its default."""
 
 
 @dataclass(frozen=True)

@@ -376,6 +376,7 @@ def test_descriptions_written_before_there_were_features_are_read(classifier, tm
     save_classifier(classifier, tmp_path)
     path = tmp_path / "model.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    assert list(content) == ["backbone", "head", "image_size", "classes", "mean", "std", "queries", "features"]
     path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("queries", "features")}))
     assert load_classifier(tmp_path).spec == classifier.spec
 
