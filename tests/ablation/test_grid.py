@@ -144,10 +144,12 @@ def test_the_tables_of_pre_training_and_pseudo_labels() -> None:
         grid = paper_table(name)
         assert (grid.name, grid.groups) == (f"table-{name}", ("error",))
         cells = cells_of(grid, [3])
-        assert {cell.row for cell in cells} == {"cross-entropy", switched}
+        rows = {"cross-entropy", switched, *(["from rotation, with the pool"] if name == "ssp-cifar" else [])}
+        assert {cell.row for cell in cells} == rows
         for cell in cells:
             on = cell.params.pretrain.method != "off" or cell.params.pseudo.use
-            assert on == (cell.row == switched)
+            assert on == (cell.row != "cross-entropy")
+            assert cell.params.pretrain.unlabelled == (cell.row == "from rotation, with the pool")
             assert cell.params.single_label
             assert cell.params.pretrain.seed == (3 if name == "ssp-cifar" else 0)
         assert any(published(grid, "cifar", switched, setting, "error") for setting in grid.settings)

@@ -74,6 +74,7 @@ def test_runs_are_kept_and_end_in_a_table(
     write_pictures(tmp_path / "pictures", each=40)
     make(tmp_path, monkeypatch, "--most", "12", "--pool", "1", "--val", "4", "--test", "6")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BMIX_WORKERS", "0")
     write_params(Path())
     shutil.copytree(REPOSITORY / "params", "params")
     results = tmp_path / "results.jsonl"
