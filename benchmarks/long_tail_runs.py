@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.trained import pretrained_once, trained
+from bmix.ablation.grid import paper_table
+from bmix.ablation.published import published
 from bmix.data.manifest import Manifest
 from bmix.data.pretrained import OFF
 from bmix.data.stores import open_store
@@ -33,8 +35,6 @@ from bmix.training.passes import PlainViews, confidence
 
 SETTINGS = ["cifar", "pretrain.method=rotation", "pseudo.use=true"]
 METHODS = ("cross-entropy", "from rotation", "with pseudo-labels")
-PUBLISHED = {("from rotation", "10"): 12.28, ("from rotation", "100"): 26.50}
-"""Yang and Xu (NeurIPS 2020), top-1 error of cross-entropy from rotation pre-training, ResNet-32, 200 epochs."""
 
 Line = dict[str, Any]
 
@@ -93,6 +93,7 @@ def run_one(params: Params, manifest: Manifest, method: str) -> Line:
 
 def table(lines: list[Line], ratios: list[str]) -> list[str]:
     """Rows of Markdown: error on test, and its difference to cross-entropy over the same seeds."""
+    grid = paper_table("ssp-cifar")
     rows = [
         "| | " + " | ".join(f"ρ = {ratio} | gain" for ratio in ratios) + " |",
         "| --- |" + " --- |" * 2 * len(ratios),
@@ -101,7 +102,7 @@ def table(lines: list[Line], ratios: list[str]) -> list[str]:
         cells = [method]
         for ratio in ratios:
             by_seed, base = (_by_seed(lines, name, ratio) for name in (method, METHODS[0]))
-            paper = PUBLISHED.get((method, ratio))
+            paper = published(grid, "cifar", method, f"ρ = {ratio}", "error")
             cells.append(_told(list(by_seed.values())) + (f" (paper {paper:.2f})" if paper else ""))
             gains = [base[seed] - by_seed[seed] for seed in by_seed if seed in base]
             cells.append("" if method == METHODS[0] else _told(gains, signed=True))

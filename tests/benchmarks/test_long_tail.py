@@ -68,15 +68,20 @@ def test_more_pictures_than_there_are(tmp_path: Path, monkeypatch: pytest.Monkey
         make(tmp_path, monkeypatch, "--most", "8", "--pool", "2", "--val", "3")
 
 
+def make_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to a folder with pictures, a table of ratio 4, params.yaml and the presets."""
+    write_pictures(folder / "pictures", each=40)
+    make(folder, monkeypatch, "--most", "12", "--pool", "1", "--val", "4", "--test", "6")
+    monkeypatch.chdir(folder)
+    write_params(Path())
+    shutil.copytree(REPOSITORY / "params", "params")
+
+
 def test_runs_are_kept_and_end_in_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_pictures(tmp_path / "pictures", each=40)
-    make(tmp_path, monkeypatch, "--most", "12", "--pool", "1", "--val", "4", "--test", "6")
-    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, monkeypatch)
     monkeypatch.setenv("BMIX_WORKERS", "0")
-    write_params(Path())
-    shutil.copytree(REPOSITORY / "params", "params")
     results = tmp_path / "results.jsonl"
     arguments = [
         "runs",
@@ -101,6 +106,7 @@ def test_runs_are_kept_and_end_in_a_table(
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert [line["method"] for line in lines] == list(long_tail_runs.METHODS)
     assert lines[2]["labelled"] == lines[2]["of"] == 21
+    assert all(0 <= line["test"] <= 100 for line in lines)
     told = capsys.readouterr().out.splitlines()
     gain = lines[0]["test"] - lines[1]["test"]
     assert told[-2] == f"| from rotation | {lines[1]['test']:.1f} | {gain:+.1f} |"
@@ -112,11 +118,7 @@ def test_runs_are_kept_and_end_in_a_table(
 def test_other_edits_are_other_runs_of_the_preset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_pictures(tmp_path / "pictures", each=40)
-    make(tmp_path, monkeypatch, "--most", "12", "--pool", "1", "--val", "4", "--test", "6")
-    monkeypatch.chdir(tmp_path)
-    write_params(Path())
-    shutil.copytree(REPOSITORY / "params", "params")
+    make_project(tmp_path, monkeypatch)
     trained: list[Params] = []
 
     def run_one(params: Params, manifest: Manifest, method: str) -> dict[str, float]:
